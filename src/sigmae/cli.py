@@ -1,0 +1,292 @@
+"""The command line: one verb each. Nothing heavy is imported before a verb needs it."""
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from sigmae import __version__
+from sigmae.errors import SigmaeError
+from sigmae.settings import TrainingConfig
+
+app = App(
+    name="sigmae",
+    help="Gaussian autoencoders from parts: train, sample, evaluate and look, on real data.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+Flag = Annotated[bool, Parameter(negative="")]
+Many = Parameter(negative="")
+
+
+@app.command
+def train(
+    source: str,
+    /,
+    *,
+    method: str = "vae",
+    out: Path | None = None,
+    latent_dim: int = 16,
+    network: str | None = None,
+    image_size: int | None = None,
+    data_dir: Path | None = None,
+    training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    json: Flag = False,
+) -> None:
+    """Train a model, fit densities to its codes, evaluate it and write a report.
+
+    The same command continues a run that was stopped, and leaves a finished one as it is.
+
+    Example: sigmae train digits --method rae-l2 --epochs 100 --out runs/digits-rae-l2
+
+    Parameters
+    ----------
+    source
+        A data set's name, a folder or zip of images, a .npy or .npz file, hf:NAME, or module:attribute.
+    method
+        A method's name (sigmae list methods), or module:attribute.
+    out
+        The run's folder; runs/SOURCE-METHOD if not given.
+    latent_dim
+        Size of the latent space.
+    network
+        A network's name (sigmae list networks), or module:attribute; chosen by image size if not given.
+    image_size
+        Bring images to this height and width.
+    data_dir
+        Where the files of a named data set lie.
+    settings
+        A part's field, part=Type, or a network's option: latent.weight=0.1, latent=MMD, network.width=16.
+    features
+        Features for distances between sets of images: classifier, inception, random, or module:attribute.
+    inception_file
+        The standard Inception weights, inception-2015-12-05.pt.
+    device
+        What to train on.
+    devices
+        How many devices to train on, by data-parallel training.
+    nodes
+        How many machines to train on.
+    json
+        Print the results as JSON.
+    """
+    from sigmae.api import plan
+    from sigmae.console import Display
+    from sigmae.runs import evaluate_run, Observers, open_run, read_rows, train_run
+    from sigmae.training import make_fabric
+
+    fabric = make_fabric(training.precision, device, devices, nodes)
+    fabric.launch()
+    planned = plan(
+        source,
+        method,
+        latent_dim=latent_dim,
+        network=network,
+        settings=settings or (),
+        image_size=image_size,
+        data_dir=data_dir,
+        training=training,
+    )
+    folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
+    if fabric.is_global_zero:
+        open_run(folder, planned.config)
+    fabric.barrier()
+    with Display(training.epochs, quiet=not fabric.is_global_zero) as display:
+        observers = Observers(display.training, display.stage, display.warning)
+        model = train_run(planned.model, planned.data, planned.config, folder, fabric=fabric, observers=observers)
+        if not fabric.is_global_zero:
+            return
+        if not (folder / "report.html").exists():
+            evaluate_run(
+                model,
+                planned.data,
+                folder,
+                features=features,
+                inception_file=inception_file,
+                seed=training.seed,
+                observers=observers,
+            )
+    display.rows(read_rows(folder), json)
+    display.next_steps(folder, model.default_density)
+
+
+@app.command
+def sample(
+    run: Path,
+    /,
+    *,
+    count: int = 64,
+    density: str | None = None,
+    out: Path = Path("samples.png"),
+    seed: int = 0,
+    data_dir: Path | None = None,
+    trust: Annotated[list[str] | None, Many] = None,
+) -> None:
+    """Decode draws of a density: a picture (.png), or the images as an array (.npy).
+
+    Example: sigmae sample runs/digits-rae-l2 --count 64 --density gmm10 --out samples.png
+
+    Parameters
+    ----------
+    run
+        A run's folder.
+    count
+        How many.
+    density
+        prior, gaussian, gmm10, gmm100; the one that the method means to be sampled if not given. One that
+        was not fitted yet is fitted to the training data and kept.
+    out
+        A .png file for a picture, a .npy file for floats of shape (count, channels, height, width).
+    seed
+        Another seed, other samples.
+    data_dir
+        Where the data lie, if they have moved and a density must be fitted.
+    trust
+        A module outside this library that the run may import.
+    """
+    from sigmae.runs import load_run, sample_run
+
+    if count < 1:
+        raise SigmaeError(f"--count must be 1 or more, got {count}.")
+    model = load_run(run, trust=trust or ())
+    sample_run(model, run, out, count=count, density=density, seed=seed, data_dir=data_dir)
+    print(f"{count} samples in {out}")
+
+
+@app.command
+def evaluate(
+    run: Path,
+    /,
+    *,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    densities: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    trust: Annotated[list[str] | None, Many] = None,
+    json: Flag = False,
+) -> None:
+    """Compute every metric that applies, as a table and in evaluation.json, and write the report anew.
+
+    Example: sigmae evaluate runs/digits-rae-l2 --features random --densities gaussian gmm10 gmm100
+
+    Parameters
+    ----------
+    run
+        A run's folder.
+    features
+        Features for distances between sets of images: classifier, inception, random, or module:attribute.
+    inception_file
+        The standard Inception weights, inception-2015-12-05.pt.
+    densities
+        The densities to sample from; those that are fitted if not given.
+    seed
+        Seed of samples and of pairs.
+    data_dir
+        Where the data lie, if they have moved.
+    trust
+        A module outside this library that the run may import.
+    json
+        Print the results as JSON.
+    """
+    from sigmae.console import Display
+    from sigmae.runs import evaluate_run, load_run, Observers, read_rows, run_data
+
+    model = load_run(run, trust=trust or ())
+    data = run_data(run, data_dir)
+    with Display() as display:
+        observers = Observers(stage=display.stage, warning=display.warning)
+        evaluate_run(
+            model,
+            data,
+            run,
+            features=features,
+            inception_file=inception_file,
+            densities=densities,
+            seed=seed,
+            observers=observers,
+        )
+    display.rows(read_rows(run), json)
+
+
+@app.command
+def show(method: str, /, *, data: str = "", json: Flag = False) -> None:
+    """Show a method's parts, weights and citation; runs nothing.
+
+    Example: sigmae show rae-l2 --data cifar10
+
+    Parameters
+    ----------
+    method
+        A method's name.
+    data
+        A data set whose published weights are meant: mnist, cifar10, celeba.
+    json
+        Print JSON.
+    """
+    from sigmae.console import show_method
+    from sigmae.recipes import method as find
+
+    show_method(find(method), data, json)
+
+
+@app.command(name="list")
+def list_(
+    kind: Literal["methods", "datasets", "networks", "densities", "features", "metrics"] = "methods",
+    /,
+    *,
+    json: Flag = False,
+) -> None:
+    """List what there is: methods, datasets, networks, densities, features or metrics.
+
+    Parameters
+    ----------
+    kind
+        What to list.
+    json
+        Print JSON.
+    """
+    from sigmae.console import print_catalogue
+
+    print_catalogue(kind, json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; what a user can mend is told in a sentence, without a traceback."""
+    sys.exit(guarded(lambda: app(arguments, result_action="return_value")))
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """The exit status of a command: 0, 1 after an error, 130 after Ctrl-C."""
+    try:
+        command()
+        return 0
+    except SigmaeError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("Interrupted; what was saved is whole, and the same command continues.", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return fail(
+                f"No space left to write {error.filename or 'a file'}; what was written before is whole: "
+                "free some space, and the same command continues."
+            )
+        if error.filename is not None:
+            return fail(f"{error.strerror}: {error.filename}.")
+        raise
+
+
+def fail(message: str, status: int = 1) -> int:
+    """Print an error and return the status."""
+    print(f"sigmae: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,169 @@
+"""What the commands print: progress, tables, catalogues."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sigmae.recipes import Method, METHODS
+from sigmae.training import Report
+
+
+class Display:
+    """Progress on standard error: a bar on a terminal, a line an epoch elsewhere; results on standard output."""
+
+    def __init__(self, epochs: int = 0, *, quiet: bool = False) -> None:
+        self.epochs = epochs
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None, terms="")
+
+    def __enter__(self) -> "Display":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def training(self, report: Report) -> None:
+        """Follow the steps of training."""
+        progress = report.progress
+        if report.record is not None:
+            record = report.record
+            text = f"epoch {record['epoch']}/{self.epochs}  validation {terms_text(record['validation'])}"
+            if not self.console.is_terminal:
+                self.console.print(text + ("  best" if record["best"] else ""), highlight=False, soft_wrap=True)
+            return
+        done = progress.epoch * report.steps_in_epoch + progress.batch
+        self.bar.update(
+            self.task,
+            description=f"epoch {progress.epoch + 1}/{self.epochs}",
+            completed=done,
+            total=self.epochs * report.steps_in_epoch,
+            terms=terms_text(report.terms),
+        )
+
+    def stage(self, name: str) -> None:
+        """Say what is being done after training."""
+        self.bar.update(self.task, description=name, terms="", total=None)
+        if not self.console.is_terminal:
+            self.console.print(name, highlight=False, soft_wrap=True)
+
+    def warning(self, message: str) -> None:
+        """Say what went wrong and was dealt with."""
+        self.console.print(f"sigmae: {message}", highlight=False, soft_wrap=True)
+
+    def rows(self, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+        """Print the table of an evaluation."""
+        if as_json:
+            print(json.dumps({"rows": list(rows)}, indent=2))
+            return
+        table = Table("metric", "of", "value", "count", "protocol")
+        for row in rows:
+            value = f"{row['value']:.4g} {row['unit']}"
+            table.add_row(row["metric"], row["of"], value, str(row["count"]), row["protocol"])
+        wide_console().print(table)
+
+    def next_steps(self, folder: Path, density: str) -> None:
+        """Say where the report is and what one can do next."""
+        self.console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+        self.console.print(f"next:   sigmae sample {folder} --density {density} --out samples.png", highlight=False)
+
+
+def terms_text(terms: Mapping[str, float]) -> str:
+    """The loss and its terms in one line."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+
+
+def wide_console() -> Console:
+    """Standard output, not cut to 80 columns where it is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def show_method(method: Method, data: str, as_json: bool) -> None:
+    """Print a method's parts, weights and citation."""
+    from sigmae.config import objective_config
+
+    objective = method.objective(data)
+    known = ["mnist (the defaults)", *method.presets]
+    if as_json:
+        parts = objective_config(objective)
+        record = {
+            "method": method.name,
+            "summary": method.summary,
+            "objective": parts,
+            "citation": str(method.paper),
+        }
+        print(
+            json.dumps(
+                record | {"presets": dict(method.presets), "bibtex": method.paper.bibtex},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
+        return
+    console = wide_console()
+    console.print(f"[bold]{method.name}[/]  {method.summary}", highlight=False)
+    table = Table("part", "choice", box=None)
+    for axis, part in objective.parts().items():
+        table.add_row(axis, repr(part))
+    console.print(table)
+    console.print(f"weights known for: {', '.join(known)}", highlight=False)
+    console.print(f"density that the method samples: {'the prior' if objective.matches_prior else 'gaussian'}")
+    console.print(f"\n{method.paper}\n\n{method.paper.bibtex}", highlight=False, markup=False)
+
+
+def catalogue(kind: str) -> list[dict[str, str]]:
+    """Everything of a kind, as rows of text."""
+    if kind == "methods":
+        return [
+            {
+                "name": m.name,
+                "what": m.summary,
+                "paper": f"{m.paper.title} ({m.paper.year})",
+                "citation": m.paper.key,
+            }
+            for m in METHODS.values()
+        ]
+    return [{"name": name, "what": text} for name, text in descriptions(kind).items()]
+
+
+def descriptions(kind: str) -> Mapping[str, str]:
+    """A line for each thing of a kind, by name."""
+    from sigmae import data, densities, evaluation, networks
+    from sigmae.metrics import features
+
+    tables: dict[str, Mapping[str, str]] = {
+        "datasets": data.DATASETS,
+        "networks": networks.DESCRIPTIONS,
+        "densities": densities.DENSITIES,
+        "features": features.FEATURES,
+        "metrics": evaluation.METRICS,
+    }
+    return tables[kind]
+
+
+def print_catalogue(kind: str, as_json: bool) -> None:
+    """Print everything of a kind."""
+    rows = catalogue(kind)
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    wide_console().print(table)

@@ -1,0 +1,20 @@
+"""Data sets: by name, from files, from arrays, from the hub; three fixed splits each."""
+
+from typing import Any, TYPE_CHECKING
+
+from sigmae.data.names import DATASETS
+
+if TYPE_CHECKING:
+    from sigmae.data.dataset import Dataset, scaled, Split
+    from sigmae.data.sources import load
+
+__all__ = ["DATASETS", "Dataset", "Split", "load", "scaled"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names that need torch, imported when first asked for: a list of names does not."""
+    if name not in __all__:
+        raise AttributeError(f"module 'sigmae.data' has no attribute '{name}'")
+    from sigmae.data import dataset, sources
+
+    return getattr(sources if name == "load" else dataset, name)

@@ -1,0 +1,176 @@
+"""Arrays in memory, .npy and .npz files: checked, and brought to one layout."""
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, is_zipfile, ZipFile
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from sigmae.data.dataset import Dataset, Split
+from sigmae.data.pictures import MEMORY_LIMIT
+from sigmae.data.splits import divided, two_ways
+from sigmae.errors import SigmaeError
+
+Array = npt.NDArray[Any] | Tensor
+Labels = Array | list[Any]
+CHANNELS = (1, 3, 4)
+IMAGE_KEYS, LABEL_KEYS = ("images", "x", "data"), ("labels", "y")
+
+
+def from_arrays(images: Array, labels: Labels | None = None, name: str = "array") -> Dataset:
+    """A data set of `examples(images)`, split 80, 10 and 10 percent by the fixed permutation."""
+    checked = examples(images, name)
+    classes, names = (None, ()) if labels is None else label_numbers(labels, len(checked), name)
+    return divided(name, Split(checked, classes), names)
+
+
+def from_mapping(arrays: Mapping[str, Array], name: str) -> Dataset:
+    """A data set of named arrays.
+
+    Understood: images, x or data with labels or y; x_train and x_test with y_train and y_test, and the same
+    with _val where validation is given; one array of any name.
+    """
+    if {"x_train", "x_test"} <= arrays.keys():
+        return _from_splits(arrays, name)
+    found = [key for key in IMAGE_KEYS if key in arrays] or (list(arrays) if len(arrays) == 1 else [])
+    if not found:
+        raise SigmaeError(
+            f"{name} has the arrays {', '.join(arrays) or 'none'}: name them images (or x, data) and labels (or y), "
+            "or x_train, y_train, x_test and y_test."
+        )
+    labels = next((arrays[key] for key in LABEL_KEYS if key in arrays), None)
+    return from_arrays(arrays[found[0]], labels, name)
+
+
+def load_file(path: Path) -> Dataset:
+    """A .npy or .npz file; pickled objects in it are refused."""
+    try:
+        if is_zipfile(path):
+            with ZipFile(path) as members:
+                size = sum(member.file_size for member in members.infolist())
+            if size > MEMORY_LIMIT:
+                raise SigmaeError(f"{path} would inflate to {size:,} bytes, over {MEMORY_LIMIT:,}: split it.")
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            whole = isinstance(loaded, np.ndarray)
+            dataset = from_arrays(loaded, name=str(path)) if whole else from_mapping(loaded, str(path))
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+        raise SigmaeError(
+            f"{path} cannot be read as numpy arrays of numbers ({error}): it was cut, holds Python objects, "
+            "or is of another kind; save it again with numpy.save or numpy.savez."
+        ) from error
+    return replace(dataset, name=path.stem)
+
+
+def examples(array: Array, name: str) -> Shaped[Tensor, "count ..."]:
+    """The array as a `Split` holds it: uint8 or float32 [count, channels, height, width], or float32 [count, features].
+
+    Two axes are vectors of any finite floats. Three are gray images [count, height, width]. Four are images
+    whose channels (1, 3 or 4) come second or last; where both could be, the choice that makes the images square.
+    Images are uint8, or floats in [0, 1].
+    """
+    tensor = to_tensor(array, name)
+    if tensor.ndim not in (2, 3, 4) or 0 in tensor.shape:
+        raise SigmaeError(
+            f"{name} has shape {list(tensor.shape)}: give images as [count, height, width], [count, channels, "
+            "height, width] or [count, height, width, channels], or vectors as [count, features], none of them empty."
+        )
+    if tensor.ndim == 2 and tensor.dtype == torch.uint8:
+        raise SigmaeError(
+            f"{name} is a table of uint8 {list(tensor.shape)}: reshape images to [count, height, width], "
+            "or convert vectors to float."
+        )
+    if tensor.ndim > 2:
+        tensor = _channels_first(tensor, name)
+    _check_values(tensor, name)
+    return tensor
+
+
+def to_tensor(array: Array, name: str) -> Tensor:
+    """A uint8 or float32 tensor in main memory."""
+    if isinstance(array, np.ndarray):
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    kind = str(array.dtype).removeprefix("torch.")
+    if kind not in ("uint8", "float16", "bfloat16", "float32", "float64"):
+        raise SigmaeError(f"{name} has values of type {kind}: convert them to uint8 from 0 to 255, or to float.")
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    return array.detach().cpu() if kind == "uint8" else array.detach().to("cpu", torch.float32)
+
+
+def label_numbers(labels: Labels, count: int, name: str) -> tuple[Int64[Tensor, " count"], tuple[str, ...]]:
+    """Labels as int64 numbers, with their names where they are strings."""
+    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if values.shape == (count, 1):
+        values = values[:, 0]
+    if values.shape != (count,) or values.dtype.kind not in "iuU":
+        raise SigmaeError(
+            f"The labels of {name} are {values.dtype} {list(values.shape)}, for {count} examples: "
+            "give one integer or string an example."
+        )
+    if values.dtype.kind != "U":
+        return torch.from_numpy(values.astype(np.int64)), ()
+    names, numbers = np.unique(values, return_inverse=True)
+    return torch.from_numpy(numbers.astype(np.int64)), tuple(names.tolist())
+
+
+def _from_splits(arrays: Mapping[str, Array], name: str) -> Dataset:
+    keys = [key for key in ("train", "val", "test") if f"x_{key}" in arrays]
+    images = [examples(arrays[f"x_{key}"], f"x_{key} of {name}") for key in keys]
+    labels: list[Tensor | None] = [None for _ in keys]
+    names: tuple[str, ...] = ()
+    if all(f"y_{key}" in arrays for key in keys):
+        given = [np.asarray(arrays[f"y_{key}"]).reshape(-1) for key in keys]
+        sizes = [len(tensor) for tensor in images]
+        if [len(part) for part in given] != sizes:
+            raise SigmaeError(f"{name} has {[len(part) for part in given]} labels for {sizes} examples: give one each.")
+        numbers, names = label_numbers(np.concatenate(given), sum(sizes), name)
+        labels = list(torch.split(numbers, sizes))
+    splits = dict(zip(keys, map(Split, images, labels), strict=True))
+    train, validation = splits["train"], splits.get("val")
+    if validation is None:
+        rows = two_ways(len(train), name)
+        train, validation = train[rows[0]], train[rows[1]]
+    return Dataset(name, train, validation, splits["test"], names)
+
+
+def _channels_first(tensor: Tensor, name: str) -> Tensor:
+    shape = list(tensor.shape)
+    if tensor.ndim == 3:
+        if shape[0] in (1, 3) or (shape[2] in CHANNELS and shape[1] != shape[2]):
+            raise SigmaeError(f"{name} of shape {shape} reads as one image: give three or more, with a channel axis.")
+        return tensor.unsqueeze(1)
+    second, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    if second and last:
+        second, last = shape[2] == shape[3], shape[1] == shape[2]
+    if second == last:
+        raise SigmaeError(
+            f"{name} has shape {shape}, and which axis holds 1, 3 or 4 channels, the second or the last, is not clear: "
+            "build a sigmae.data.Dataset, whose images are [count, channels, height, width]."
+        )
+    return tensor if second else tensor.permute(0, 3, 1, 2).contiguous()
+
+
+def _check_values(tensor: Tensor, name: str) -> None:
+    low, high = (bound.item() for bound in tensor.aminmax())
+    if not math.isfinite(low + high):
+        wrong = ~torch.isfinite(tensor)
+        first = np.unravel_index(int(wrong.view(-1).byte().argmax()), tensor.shape)
+        raise SigmaeError(
+            f"{name} has {int(wrong.sum()):,} values that are NaN or infinite, the first at {list(map(int, first))} "
+            f"of {list(tensor.shape)}: remove or replace them."
+        )
+    if tensor.dtype == torch.uint8 and high <= 1:
+        raise SigmaeError(f"The uint8 images of {name} have no value over {high}: multiply binary images by 255.")
+    if tensor.ndim == 4 and tensor.is_floating_point() and not 0 <= low <= high <= 1:
+        raise SigmaeError(
+            f"{name} has pixels from {low:g} to {high:g}, outside [0, 1]: divide by 255, rescale, or pass uint8."
+        )

@@ -1,0 +1,132 @@
+"""Sources: from whatever names or holds data to a `Dataset`."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sigmae.data.arrays import from_arrays, from_mapping, load_file
+from sigmae.data.celeba import load_celeba
+from sigmae.data.cifar import load_cifar10
+from sigmae.data.dataset import Dataset, Progress
+from sigmae.data.digits import load_digits
+from sigmae.data.examples import Examples, from_examples
+from sigmae.data.folders import load_pictures
+from sigmae.data.hub import load_hub
+from sigmae.data.idx import load_idx
+from sigmae.data.names import DATASETS
+from sigmae.data.pictures import SUFFIXES
+from sigmae.data.resize import fitted, padded
+from sigmae.data.sprites import load_sprites
+from sigmae.errors import SigmaeError, unknown
+from sigmae.plugins import imported
+
+HUB = "hf:"
+PLUGIN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
+
+
+def load(
+    source: Any,
+    *,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """The data set that `source` names or holds, in three fixed splits.
+
+    A name of `DATASETS` (its files are looked for in `data_dir`, `$SIGMAE_DATA`, the cache folder, then
+    downloaded); `hf:owner/name` of the Hugging Face hub; a path to a folder or .zip of pictures, to .npy or
+    .npz; `module:attribute`, a third party's function or object; an array or tensor, a pair (images,
+    labels) or a mapping of arrays; a `Dataset`; or anything with a length and numbered examples.
+    A name comes before a file of that name: write ./mnist for the file.
+
+    `image_size` crops to the central square and resizes bilinearly; MNIST and Fashion-MNIST go from 28 to 32
+    by zero padding. Errors: `SigmaeError`, for all that cannot be a data set.
+    """
+    if image_size is not None and image_size < 1:
+        raise SigmaeError(f"An image cannot have {image_size} pixels a side: give an image_size of 1 or more.")
+    folder = None if data_dir is None else Path(data_dir).expanduser()
+    if isinstance(source, str | Path):
+        return _from_text(source, folder, image_size, progress)
+    return fitted(_from_object(source, "array", image_size, progress), image_size)
+
+
+def _from_text(source: str | Path, data_dir: Path | None, size: int | None, progress: Progress | None) -> Dataset:
+    text, path = str(source), Path(source).expanduser()
+    if source in DATASETS:
+        return _named(text, data_dir, size, progress)
+    if isinstance(source, str) and source.startswith(HUB):
+        return load_hub(source.removeprefix(HUB), size, progress)
+    if text and path.exists():
+        return _from_path(path, size, progress)
+    if isinstance(source, str) and PLUGIN.fullmatch(source):
+        return _from_plugin(source, data_dir, size, progress)
+    raise _missing(text, path)
+
+
+def _named(name: str, data_dir: Path | None, size: int | None, progress: Progress | None) -> Dataset:
+    match name:
+        case "mnist" | "fashion-mnist":
+            return fitted(load_idx(name, data_dir, progress), size, padded)
+        case "cifar10":
+            return fitted(load_cifar10(data_dir, progress), size)
+        case "celeba":
+            return load_celeba(data_dir, size, progress)
+        case "sprites":
+            return fitted(load_sprites(), size)
+        case _:
+            return fitted(load_digits(), size)
+
+
+def _from_path(path: Path, size: int | None, progress: Progress | None) -> Dataset:
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".zip":
+        return load_pictures(path, size, progress)
+    if suffix in (".npy", ".npz"):
+        return fitted(load_file(path), size)
+    if suffix in SUFFIXES:
+        raise SigmaeError(f"{path} is one picture: give a folder or zip of three or more.")
+    raise SigmaeError(f"{path} is no data that can be read: give a folder or .zip of pictures, a .npy or a .npz file.")
+
+
+def _from_plugin(source: str, data_dir: Path | None, size: int | None, progress: Progress | None) -> Dataset:
+    """The object a third party's attribute is, or what it returns, called with the arguments it accepts."""
+    module, _, attribute = source.partition(":")
+    found = imported("data set", module, attribute)
+    if isinstance(found, type) or (callable(found) and not isinstance(found, Examples)):
+        accepted = inspect.signature(found).parameters
+        given = {"image_size": size, "data_dir": data_dir}
+        found = found(**{key: value for key, value in given.items() if key in accepted and value is not None})
+    return fitted(_from_object(found, source, size, progress), size)
+
+
+def _from_object(source: Any, name: str, size: int | None, progress: Progress | None) -> Dataset:
+    match source:
+        case Dataset():
+            return source
+        case np.ndarray() | Tensor():
+            return from_arrays(source, name=name)
+        case Mapping():
+            return from_mapping(source, name)
+        case (np.ndarray() | Tensor() as images, np.ndarray() | Tensor() | list() as labels) if type(source) is tuple:
+            return from_arrays(images, labels, name)
+        case Examples():
+            return from_examples(source, name, size, progress)
+    raise SigmaeError(
+        f"A {type(source).__name__} is no data: give a name, a path, an array, a tensor, a sigmae.data.Dataset, "
+        "or an object with a length and numbered examples."
+    )
+
+
+def _missing(text: str, path: Path) -> SigmaeError:
+    if len(path.parts) < 2 and not path.suffix:
+        return unknown("data set or path", text, DATASETS)
+    beside = {file.name: str(file) for file in path.parent.iterdir()} if path.parent.is_dir() else {}
+    near = get_close_matches(path.name, [*beside, *DATASETS], n=1)
+    hint = f" Did you mean '{beside.get(near[0], near[0])}'?" if near else " Check the path."
+    return SigmaeError(f"There is no file or folder '{text}'.{hint}")

@@ -1,0 +1,217 @@
+"""The model: an encoder, a decoder and an objective; encode, decode, sample, interpolate, save, load."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn, Tensor
+from torch.distributions import Distribution
+
+from sigmae import __version__
+from sigmae.config import as_json, make_objective, ModelConfig, structure
+from sigmae.data import scaled
+from sigmae.densities import density_from_tensors, density_tensors, fit_density, sample as sample_density
+from sigmae.errors import SigmaeError
+from sigmae.files import read_json, write_json
+from sigmae.networks import build
+from sigmae.objective import Objective, Terms
+from sigmae.tensors import load_tensors, save_tensors
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder with the objective that trains them, and densities fitted to its encodings.
+
+    `forward` is the training pass. All other methods are inference: evaluation mode, no gradients, in
+    batches, means instead of samples; images come and go as floats in [0, 1] where the data were images.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        objective: Objective,
+        *,
+        config: ModelConfig | None = None,
+    ) -> None:
+        super().__init__()
+        objective.decoder.prepare(decoder)
+        self.encoder, self.decoder, self.objective = encoder, decoder, objective
+        self.config = config
+        self.densities: dict[str, Distribution] = {}
+
+    def forward(self, x: Float[Tensor, "batch *event"]) -> Terms:
+        """The terms of the objective on a batch."""
+        terms: Terms = self.objective(self, x)
+        return terms
+
+    @classmethod
+    def build(cls, config: ModelConfig, *, trust: Sequence[str] | None = None, network: Any = None) -> "Autoencoder":
+        """A model with fresh weights; `network` is the user's own (encoder, decoder), if it has one."""
+        objective = make_objective(config.objective, trust)
+        if network is None and config.network is None:
+            raise SigmaeError("This model was made from one's own modules: pass network=(encoder, decoder) again.")
+        if network is None and config.network is not None:
+            network = build(
+                config.network,
+                shape=tuple(config.shape),
+                latent_dim=config.latent_dim,
+                encoder_outputs=objective.posterior.outputs(config.latent_dim),
+                decoder_shape=objective.likelihood.decoder_shape(tuple(config.shape)),
+                trust=trust,
+            )
+        encoder, decoder = network
+        return cls(encoder, decoder, objective, config=config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def posterior(self, images: Any) -> Distribution:
+        """q(z|x) of one batch of images, in the mode and with the gradients of the caller."""
+        q: Distribution = self.objective.posterior(self.encoder(self.as_batch(images).to(self.device)))
+        return q
+
+    def encode(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count latent"]:
+        """The mean of q(z|x) of every image: array or tensor [count, *shape], uint8 or floats."""
+        return self._infer(
+            lambda x: self.objective.posterior(self.encoder(scaled(x))).mean,
+            self.as_batch(images, False),
+            batch_size,
+        )
+
+    def decode(self, z: Any, batch_size: int = 1000) -> Float[Tensor, "count *shape"]:
+        """The mean image of p(x|z) of every latent."""
+        latents = torch.as_tensor(z, dtype=torch.float32)
+        return self._infer(lambda part: self.objective.likelihood.mean(self.decoder(part)), latents, batch_size)
+
+    def reconstruct(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count *shape"]:
+        """Decode the means of the encodings."""
+        return self.decode(self.encode(images, batch_size), batch_size)
+
+    @property
+    def default_density(self) -> str:
+        """What the method itself samples: the prior where it is matched, else a Gaussian fitted to the codes."""
+        return "prior" if self.objective.matches_prior else "gaussian"
+
+    def fit_density(self, name: str, encodings: Float[Tensor, "count latent"], *, seed: int = 0) -> Distribution:
+        """Fit the density of that name to training encodings, and keep it with the model."""
+        self.densities[name] = fit_density(name, encodings, seed=seed)
+        return self.densities[name]
+
+    def sample(self, count: int, *, density: str | None = None, seed: int = 0) -> Float[Tensor, "count *shape"]:
+        """Decode `count` draws of a fitted density (default: what the method means to be sampled)."""
+        return self.decode(self.sample_latents(count, density=density, seed=seed))
+
+    def sample_latents(self, count: int, *, density: str | None = None, seed: int = 0) -> Float[Tensor, "count latent"]:
+        """Draws of a fitted density."""
+        name = density or self.default_density
+        if name not in self.densities:
+            known = ", ".join(self.densities) or "none"
+            raise SigmaeError(
+                f"The density '{name}' is not fitted (fitted: {known}): call "
+                f"model.fit_density('{name}', model.encode(images)) with the training images."
+            )
+        return sample_density(self.densities[name], count, seed=seed)
+
+    def interpolate(self, a: Any, b: Any, steps: int = 8) -> Float[Tensor, "..."]:
+        """Decode the spherical path from the encodings of `a` to those of `b`, end points included.
+
+        Single images give [steps, *shape]; batches [count, *shape] give [count, steps, *shape].
+        """
+        start, end = self.encode(a), self.encode(b)
+        times = torch.linspace(0, 1, steps)
+        path = torch.stack([slerp(start, end, t.expand(len(start))) for t in times], dim=1)
+        images = self.decode(path.flatten(0, 1)).unflatten(0, (len(start), steps))
+        single = self.config is not None and torch.as_tensor(a).dim() == len(self.config.shape)
+        shown: Tensor = images[0] if single else images
+        return shown
+
+    def as_batch(self, images: Any, scale: bool = True) -> Tensor:
+        """Images as a tensor [count, *shape]; one image becomes a batch of one."""
+        x = torch.as_tensor(images)
+        if self.config is not None:
+            shape = tuple(self.config.shape)
+            x = x.unsqueeze(0) if tuple(x.shape) == shape else x
+            if tuple(x.shape[1:]) != shape:
+                raise SigmaeError(f"This model reads images of shape {shape}, got an array of shape {tuple(x.shape)}.")
+        return scaled(x) if scale else x
+
+    @torch.no_grad()
+    def _infer(self, function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
+        training = self.training
+        self.eval()
+        try:
+            return torch.cat([function(part.to(self.device)).cpu() for part in inputs.split(batch_size)])
+        finally:
+            self.train(training)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json, model.safetensors and densities.safetensors into a folder."""
+        folder = Path(folder)
+        if self.config is None:
+            raise SigmaeError(
+                "A model without a config cannot be rebuilt: give Autoencoder(..., config=ModelConfig(...))."
+            )
+        self.save_weights(folder)
+        write_json(folder / "config.json", {"version": 1, "sigmae": __version__, "model": as_json(self.config)})
+
+    def save_weights(self, folder: Path) -> None:
+        """Write model.safetensors and densities.safetensors."""
+        save_tensors(folder / "model.safetensors", self.state_dict())
+        tensors = {
+            f"{name}.{key}": tensor
+            for name, density in self.densities.items()
+            for key, tensor in density_tensors(density).items()
+        }
+        save_tensors(folder / "densities.safetensors", tensors)
+
+
+def load(folder: str | Path, *, trust: Sequence[str] | None = (), network: Any = None) -> Autoencoder:
+    """The model in a folder that `Autoencoder.save` or a run wrote, in evaluation mode.
+
+    Runs no code from the folder: parts and networks of a third party are imported only from modules named
+    in `trust` (None trusts all, for one's own folders). A model of one's own modules needs them again as
+    `network=(encoder, decoder)`.
+    """
+    folder = Path(folder)
+    config: ModelConfig = structure(
+        read_json(folder / "config.json").get("model"), ModelConfig, f"{folder / 'config.json'}"
+    )
+    model = Autoencoder.build(config, trust=trust, network=network)
+    weights, _ = load_tensors(folder / "model.safetensors")
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise SigmaeError(
+            f"The weights in {folder} do not fit its config.json: one of them was edited ({error})."
+        ) from error
+    if (folder / "densities.safetensors").exists():
+        model.densities = load_densities(folder / "densities.safetensors")
+    return model.eval()
+
+
+def load_densities(path: Path) -> dict[str, Distribution]:
+    """The fitted densities in a file, by name."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in load_tensors(path)[0].items():
+        name, _, rest = key.partition(".")
+        groups.setdefault(name, {})[rest] = tensor
+    return {name: density_from_tensors(tensors) for name, tensors in groups.items()}
+
+
+def slerp(
+    start: Float[Tensor, "count latent"], end: Float[Tensor, "count latent"], t: Float[Tensor, " count"]
+) -> Float[Tensor, "count latent"]:
+    """Spherical interpolation; the angle is that of the normalised vectors, their norms are kept.
+
+    Falls back to a straight line where the vectors are parallel. Used alike by the RAE, UAE and AVAE authors.
+    """
+    cosine = torch.nn.functional.cosine_similarity(start, end, dim=-1).clamp(-1, 1)
+    angle = cosine.arccos().unsqueeze(-1)
+    t = t.unsqueeze(-1)
+    sine = angle.sin()
+    curved = (((1 - t) * angle).sin() * start + (t * angle).sin() * end) / sine
+    return torch.where(sine.abs() < 1e-6, torch.lerp(start, end, t), curved)

@@ -1,0 +1,107 @@
+"""Networks: pairs of an encoder and a decoder, by name, by `module:attribute`, or one's own modules."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from sigmae.errors import SigmaeError
+from sigmae.networks.conv import conv
+from sigmae.networks.mlp import mlp
+from sigmae.networks.rae import rae
+from sigmae.plugins import resolve
+
+Network = Callable[..., tuple[nn.Module, nn.Module]]
+
+NETWORKS: dict[str, Network] = {
+    "mlp": mlp,
+    "conv": conv,
+    "rae-mnist": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
+    "rae-cifar10": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
+    "rae-celeba": partial(rae, side=64, kernel=5, decoder_channels=(4, 2, 1)),
+}
+DESCRIPTIONS = {
+    "mlp": "Perceptron 512-256 and its mirror image; vectors and small images. Option: hidden.",
+    "conv": "Stride-2 convolutions down to 4 by 4, any image size and channels. Option: width (32).",
+    "rae-mnist": "The RAE paper's network for MNIST padded to 32 by 32. Options: dense_norm, centre_input, width.",
+    "rae-cifar10": "The RAE paper's network for CIFAR-10. Options: dense_norm, centre_input, width.",
+    "rae-celeba": "The RAE paper's network for CelebA at 64 by 64. Options: dense_norm, centre_input, width.",
+}
+OUTPUTS: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A network's name, its options, and the activation that its decoder ends in."""
+
+    name: str = "conv"
+    output: str = "sigmoid"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def default_network(shape: Sequence[int]) -> str:
+    """Convolutions for images of 16 by 16 or more, a perceptron below and for vectors."""
+    return "conv" if len(shape) == 3 and min(shape[1:]) >= 16 else "mlp"
+
+
+def build(
+    config: NetworkConfig,
+    *,
+    shape: tuple[int, ...],
+    latent_dim: int,
+    encoder_outputs: int,
+    decoder_shape: tuple[int, ...],
+    trust: Sequence[str] | None = None,
+) -> tuple[nn.Module, nn.Module]:
+    """The encoder and the decoder, checked on two blank examples; `trust` as for `plugins.resolve`."""
+    network = resolve("network", config.name, NETWORKS, trust)
+    if config.output not in OUTPUTS:
+        raise SigmaeError(f"A decoder ends in one of {', '.join(OUTPUTS)}; got '{config.output}'.")
+    check_options(config, network)
+    sizes: Mapping[str, Any] = {
+        "shape": shape, "latent_dim": latent_dim, "encoder_outputs": encoder_outputs, "decoder_shape": decoder_shape
+    }  # fmt: skip
+    encoder, decoder = network(**sizes, **config.options)
+    if config.output != "linear":
+        decoder = nn.Sequential(decoder, OUTPUTS[config.output]())
+    check_shapes(config.name, encoder, decoder, **sizes)
+    return encoder, decoder
+
+
+def check_options(config: NetworkConfig, network: Network) -> None:
+    """Refuse an option that the network does not have."""
+    parameters = inspect.signature(network).parameters
+    for option in config.options:
+        if option not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            raise SigmaeError(f"The network {config.name} has no option '{option}'. It takes: {', '.join(parameters)}.")
+
+
+@torch.no_grad()
+def check_shapes(
+    name: str,
+    encoder: nn.Module,
+    decoder: nn.Module,
+    *,
+    shape: tuple[int, ...],
+    latent_dim: int,
+    encoder_outputs: int,
+    decoder_shape: tuple[int, ...],
+) -> None:
+    """Refuse a pair whose outputs have the wrong shape for the posterior or the data."""
+    for role, network, given, wanted in (
+        ("encoder", encoder, shape, (encoder_outputs,)),
+        ("decoder", decoder, (latent_dim,), decoder_shape),
+    ):
+        training = network.training
+        try:
+            got = tuple(network.eval()(torch.zeros(2, *given)).shape[1:])
+        except RuntimeError as error:
+            raise SigmaeError(f"The {role} of {name} cannot read a batch of shape (2, {given}): {error}") from error
+        finally:
+            network.train(training)
+        if got != tuple(wanted):
+            raise SigmaeError(f"The {role} of {name} must return {tuple(wanted)} for each example, it returns {got}.")

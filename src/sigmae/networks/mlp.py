@@ -1,0 +1,31 @@
+"""A multilayer perceptron and its mirror image, for vectors and small images."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(
+    *,
+    shape: tuple[int, ...],
+    latent_dim: int,
+    encoder_outputs: int,
+    decoder_shape: tuple[int, ...],
+    hidden: Sequence[int] = (512, 256),
+) -> tuple[nn.Module, nn.Module]:
+    """Layers of `hidden` units with ReLU; the decoder has them in reverse order."""
+    encoder = nn.Sequential(nn.Flatten(), *layers([math.prod(shape), *hidden, encoder_outputs]))
+    decoder = nn.Sequential(
+        *layers([latent_dim, *reversed(hidden), math.prod(decoder_shape)]), nn.Unflatten(1, decoder_shape)
+    )
+    return encoder, decoder
+
+
+def layers(sizes: Sequence[int]) -> list[nn.Module]:
+    """Linear layers between the sizes, ReLU between the layers."""
+    chain: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        chain += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return chain[:-1]

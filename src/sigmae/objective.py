@@ -1,0 +1,73 @@
+"""The objective: reconstruction + latent term + decoder term, from five parts."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import nn, Tensor
+
+from sigmae.decoder_regularizers import DecoderRegularizer
+from sigmae.latent_regularizers import LatentRegularizer
+from sigmae.likelihoods import Likelihood
+from sigmae.parts import NoRegularizer, Part
+from sigmae.posteriors import Posterior
+from sigmae.propagations import Propagation
+
+
+@runtime_checkable
+class Networks(Protocol):
+    """All that an objective asks of a model."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+
+class Terms(NamedTuple):
+    """The weighted terms of a loss: means over the batch, in nats for a likelihood that is a density."""
+
+    reconstruction: Float[Tensor, ""]
+    latent: Float[Tensor, ""]
+    decoder: Float[Tensor, ""]
+
+    @property
+    def loss(self) -> Float[Tensor, ""]:
+        """What is minimised: the sum of the terms."""
+        return self.reconstruction + self.latent + self.decoder
+
+
+@dataclass(eq=False)
+class Objective(Part):
+    """Five parts, and the loss they make. Parts that cannot go together are refused here."""
+
+    posterior: Posterior
+    propagation: Propagation
+    likelihood: Likelihood
+    latent: LatentRegularizer | NoRegularizer = field(default_factory=NoRegularizer)
+    decoder: DecoderRegularizer | NoRegularizer = field(default_factory=NoRegularizer)
+
+    def __post_init__(self) -> None:
+        for part in self.parts().values():
+            part.check(self)
+
+    def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
+        """The terms of the loss on a batch."""
+        q = self.posterior(model.encoder(x))
+        decoded = self.propagation(q, model.decoder)
+        return Terms(
+            reconstruction=self.likelihood(decoded, x),
+            latent=self.latent(q, decoded),
+            decoder=self.decoder(q, decoded, model.decoder),
+        )
+
+    def parts(self) -> dict[str, Part]:
+        """The five parts by their axis, in the order of the equation."""
+        return self.settings()
+
+    def replace(self, **parts: Any) -> "Objective":
+        """The same objective with some parts exchanged: an ablation."""
+        return replace(self, **parts)
+
+    @property
+    def matches_prior(self) -> bool:
+        """Whether the method means N(0, I) to be sampled; otherwise its simplest density is a Gaussian."""
+        return isinstance(self.latent, LatentRegularizer) and self.latent.matches_prior(self.posterior)

@@ -1,0 +1,41 @@
+"""Names: ours from a table, a third party's as `module:attribute`."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmae.errors import SigmaeError, unknown
+
+
+def resolve(kind: str, name: str, known: Mapping[str, Any], trust: Sequence[str] | None = None) -> Any:
+    """What `name` stands for: an entry of `known`, or an attribute imported from `module:attribute`.
+
+    Importing runs code. `trust` lists the modules that may be imported because of what a file says;
+    None means that the name was given by the user in person.
+    """
+    if name in known:
+        return known[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise unknown(kind, name, known)
+    if trust is not None and module not in trust:
+        raise SigmaeError(
+            f"The {kind} '{name}' is code outside this library, and loading it would run it: "
+            f"if you trust it, add --trust {module} (trust=['{module}'] in Python)."
+        )
+    return imported(kind, module, attribute)
+
+
+def imported(kind: str, module: str, attribute: str) -> Any:
+    """The attribute of a module that is installed or lies in the working folder."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise SigmaeError(f"The {kind} '{module}:{attribute}' cannot be imported: {error}.") from error
+    except AttributeError as error:
+        raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.") from error

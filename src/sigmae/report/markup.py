@@ -1,0 +1,47 @@
+"""HTML that is escaped by construction: text becomes markup only through `element`."""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+
+class Html(str):
+    """Markup. Every other string is text, and is escaped when it enters an element."""
+
+    __slots__ = ()
+
+
+def join(*children: str) -> Html:
+    """The children one after the other, those that are text escaped."""
+    return Html("".join(child if isinstance(child, Html) else _escape(child) for child in children))
+
+
+def element(tag: str, *children: str, **attributes: str | int) -> Html:
+    """An element; `class_` names the attribute class, `aria_label` aria-label."""
+    opened = [tag, *(f'{_attribute(name)}="{_escape(str(value))}"' for name, value in attributes.items())]
+    if tag in ("img", "meta"):
+        return Html(f"<{' '.join(opened)}>")
+    return Html(f"<{' '.join(opened)}>{join(*children)}</{tag}>")
+
+
+def code(name: str) -> Html:
+    """A name as it is typed; a narrow column breaks it between its words."""
+    words = re.split(r"(?<=[._/-])|(?<=[a-z])(?=[A-Z])", name)
+    return element("code", Html("<wbr>".join(join(word) for word in words)))
+
+
+def table(kind: str, caption: str, head: Iterable[str], *groups: Iterable[Html]) -> Html:
+    """A table with a heading for each column, each group of rows a body of its own; `kind` is its class."""
+    columns = [element("th", name, scope="col") for name in head]
+    bodies = [element("tbody", *group) for group in groups]
+    heading = element("thead", element("tr", *columns))
+    return element("table", element("caption", caption), heading, *bodies, class_=kind)
+
+
+def _attribute(name: str) -> str:
+    return name.rstrip("_").replace("_", "-")
+
+
+def _escape(text: str) -> str:
+    # JSON can spell half of a surrogate pair, which UTF-8 cannot hold.
+    return escape(text.encode("utf-8", "replace").decode("utf-8"))

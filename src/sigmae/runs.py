@@ -1,0 +1,248 @@
+"""A run: a folder with everything about one trained model, that the same command continues."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sigmae import __version__, figures
+from sigmae.config import as_json, differences, RunConfig, structure
+from sigmae.data import Dataset, load as load_data
+from sigmae.errors import SigmaeError
+from sigmae.evaluation import as_records, evaluate, pictures, Row
+from sigmae.files import read_json, write_atomically, write_bytes, write_json
+from sigmae.metrics.features import load_features
+from sigmae.metrics.images import to_uint8
+from sigmae.model import Autoencoder, load
+from sigmae.report import write_report
+from sigmae.settings import DataConfig
+from sigmae.training import Report, train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+DENSITIES = ("gaussian", "gmm10")
+
+
+@dataclass(frozen=True)
+class Observers:
+    """Who is told what: steps of training, stages of the rest, and warnings."""
+
+    training: Callable[[Report], None] = lambda report: None
+    stage: Callable[[str], None] = lambda stage: None
+    warning: Callable[[str], None] = lambda message: None
+
+
+SILENT = Observers()
+
+
+def open_run(folder: Path, config: RunConfig) -> None:
+    """Create a run's folder, or check that it holds this very run; nothing else is ever overwritten."""
+    path = folder / "config.json"
+    wanted = as_json(config)
+    if path.exists():
+        changed = [name for name in differences(read_json(path), wanted) if name not in ("sigmae", "citation")]
+        if changed:
+            raise SigmaeError(
+                f"{folder} holds another run (different: {', '.join(changed[:4])}); nothing was overwritten: "
+                "choose another --out, or repeat that run's own settings to continue it."
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SigmaeError(f"{folder} is not empty and holds no run; nothing was overwritten: choose another --out.")
+    write_json(path, wanted)
+    write_json(folder / "environment.json", environment())
+
+
+def read_run(folder: Path) -> RunConfig:
+    """The configuration of the run in a folder."""
+    if not (folder / "config.json").exists():
+        raise SigmaeError(f"{folder} holds no run: there is no config.json in it. Make one with sigmae train.")
+    config: RunConfig = structure(read_json(folder / "config.json"), RunConfig, str(folder / "config.json"))
+    return config
+
+
+def run_data(folder: Path, data_dir: str | Path | None = None) -> Dataset:
+    """The data set that a run was trained on."""
+    data: DataConfig = read_run(folder).data
+    return load_data(data.source, data_dir=data_dir or data.data_dir, image_size=data.image_size)
+
+
+def train_run(
+    model: Autoencoder,
+    data: Dataset,
+    config: RunConfig,
+    folder: Path,
+    *,
+    fabric: "Fabric | None" = None,
+    observers: Observers = SILENT,
+) -> Autoencoder:
+    """Train, or continue, leave weights and densities in the folder, and return the trained model.
+
+    A run that was trained before is not touched: its model is loaded.
+    """
+    if (folder / "densities.safetensors").exists():
+        modules = (model.encoder, model.decoder) if config.model.network is None else None
+        return load(folder, trust=None, network=modules).to(model.device)
+    train(
+        model,
+        data,
+        config.training,
+        folder=folder,
+        observe=observers.training,
+        warn=observers.warning,
+        fabric=fabric,
+    )
+    if fabric is None or fabric.is_global_zero:
+        observers.stage("fitting densities")
+        fit_densities(model, data, seed=config.training.seed)
+        model.save_weights(folder)
+    return model
+
+
+def fit_densities(model: Autoencoder, data: Dataset, names: Sequence[str] = DENSITIES, *, seed: int = 0) -> None:
+    """Fit densities to the encodings (means) of the training split, the prior among them; too small data have fewer."""
+    codes = model.encode(data.train.images)
+    model.fit_density("prior", codes)
+    for name in names:
+        if name == "gmm10" and len(codes) < 100:
+            continue
+        model.fit_density(name, codes, seed=seed)
+
+
+def evaluate_run(
+    model: Autoencoder,
+    data: Dataset,
+    folder: Path,
+    *,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    densities: Sequence[str] | None = None,
+    seed: int = 0,
+    observers: Observers = SILENT,
+) -> list[Row]:
+    """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns the rows."""
+    ensure_densities(model, data, densities or (), folder, seed)
+    rows: list[Row] = []
+    details: dict[str, Any] = {}
+    if data.is_image:
+        name = features or default_features(data)
+        observers.stage(f"loading the features {name}")
+        chosen = load_features(name, data, inception_file=inception_file, device=str(model.device))
+        rows = evaluate(model, data, chosen, densities=densities, seed=seed, tell=observers.stage)
+        details = {"features": chosen.name, "details": getattr(chosen, "details", {})}
+        observers.stage("pictures")
+        for stem, png in pictures(model, data, seed=seed).items():
+            write_bytes(folder / "figures" / f"{stem}.png", png)
+    else:
+        rows = evaluate(model, data, None, tell=observers.stage)
+    write_json(folder / "evaluation.json", {"version": 1, "seed": seed, **details, "rows": as_records(rows)})
+    write_report(folder)
+    return rows
+
+
+def sample_run(
+    model: Autoencoder,
+    folder: Path,
+    out: Path,
+    *,
+    count: int,
+    density: str | None = None,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+) -> None:
+    """Write samples as a picture (.png) or as an array of floats (.npy)."""
+    if out.suffix not in (".png", ".npy"):
+        raise SigmaeError(f"Samples are written as .png or .npy, got '{out}'.")
+    name = density or model.default_density
+    if name not in model.densities:
+        ensure_densities(model, run_data(folder, data_dir), [name], folder, read_run(folder).training.seed)
+    images = model.sample(count, density=name, seed=seed)
+    if out.suffix == ".npy":
+        write_atomically(out, lambda path: save_array(path, images))
+    else:
+        write_bytes(out, figures.grid(to_uint8(images), columns=min(8, count)))
+
+
+def save_array(path: Path, images: Tensor) -> None:
+    """Write an array in numpy's format."""
+    with path.open("wb") as file:
+        np.save(file, images.numpy(), allow_pickle=False)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a run's evaluation.json."""
+    rows: list[dict[str, Any]] = read_json(folder / "evaluation.json")["rows"]
+    return rows
+
+
+def ensure_densities(model: Autoencoder, data: Dataset, names: Sequence[str], folder: Path, seed: int) -> None:
+    """Fit the densities of those names that the run does not have yet, and keep them with it."""
+    missing = [name for name in names if name not in model.densities]
+    if missing:
+        codes = model.encode(data.train.images)
+        for name in missing:
+            model.fit_density(name, codes, seed=seed)
+        model.save_weights(folder)
+
+
+def default_features(data: Dataset) -> str:
+    """Features that need nothing but the data: a classifier where there are labels."""
+    return "classifier" if data.train.labels is not None else "random"
+
+
+def load_run(folder: Path, *, trust: Sequence[str] = ()) -> Autoencoder:
+    """The trained model of a run; one that is not finished is told how to be."""
+    read_run(folder)
+    if not (folder / "model.safetensors").exists():
+        raise SigmaeError(f"The run in {folder} is not finished: repeat its sigmae train command to continue it.")
+    return load(folder, trust=trust)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware, command and commit, for the record."""
+    packages = ("torch", "lightning-fabric", "numpy", "scikit-learn", "safetensors")
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {"sigmae": __version__, **{name: version(name) for name in packages}},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor() -> str:
+    """The processor's name and how many of its cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{name or platform.processor()}, {cores} cores"
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this package is run from, with "+" if files were changed."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()

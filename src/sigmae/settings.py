@@ -1,0 +1,50 @@
+"""Where data come from and how training goes: plain settings, known without loading torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sigmae.errors import SigmaeError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the data come from: the arguments of `sigmae.data.load`."""
+
+    source: str
+    data_dir: str | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained; learning rate and best weights follow the validation loss."""
+
+    epochs: int = 50
+    """Passes over the training split."""
+    batch_size: int = 100
+    """Examples in a step."""
+    lr: float = 1e-3
+    """Adam's learning rate at the start."""
+    seed: int = 0
+    """One number for weights, order of the data, noise and densities."""
+    precision: Literal["32", "bf16"] = "32"
+    """Arithmetic: 32-bit floats, or bfloat16 where it is safe."""
+    clip: float | None = None
+    """Largest norm of the gradient; larger ones are scaled down to it."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation loss."""
+    plateau_patience: int = 5
+    """Lower the learning rate after so many epochs without a better validation loss."""
+    plateau_factor: float = 0.5
+    """What the learning rate is multiplied by then."""
+
+    def __post_init__(self) -> None:
+        for name, least in {"epochs": 1, "batch_size": 1, "seed": 0, "plateau_patience": 0}.items():
+            if getattr(self, name) < least:
+                raise SigmaeError(f"{name} must be {least} or more, got {getattr(self, name)}.")
+        for name in ("lr", "clip", "patience", "plateau_factor"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SigmaeError(f"{name} must be above 0 and finite, got {value}.")
+        if self.precision not in ("32", "bf16"):
+            raise SigmaeError(f"precision is '32' or 'bf16', got '{self.precision}'.")

@@ -1,0 +1,48 @@
+"""Tensor files: safetensors with a checksum and JSON metadata, written whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sigmae.errors import SigmaeError
+from sigmae.files import digest, write_atomically
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write tensors and JSON-like metadata to one safetensors file, atomically."""
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(dict(metadata or {}), sort_keys=True)
+    header = {"sigmae": text, "sha256": checksum(whole, text)}
+    write_atomically(path, lambda temporary: save_file(whole, temporary, metadata=header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the metadata of a file that `save_tensors` wrote; a damaged one is named."""
+    if not path.is_file():
+        raise SigmaeError(f"There is no {path.name} in {path.parent}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise SigmaeError(f"{path} is not a whole safetensors file ({error}): it was cut or edited.") from error
+    text = header.get("sigmae", "")
+    if header.get("sha256") != checksum(tensors, text):
+        raise SigmaeError(f"{path} does not match its checksum: it was cut or edited, or written by another program.")
+    return tensors, json.loads(text)
+
+
+def checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """The SHA-256 of the metadata and of every tensor's name, type, shape and bytes."""
+    chunks: list[bytes | memoryview] = [text.encode()]
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        chunks.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        chunks.append(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest(*chunks)

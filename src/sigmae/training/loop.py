@@ -1,0 +1,286 @@
+"""The training loop: one backward pass a step, whatever the method."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from sigmae.data import Dataset, scaled, Split
+from sigmae.errors import SigmaeError
+from sigmae.files import write_text
+from sigmae.model import Autoencoder
+from sigmae.objective import Terms
+from sigmae.parts import Moment, Part
+from sigmae.seeds import derived_seed, generator
+from sigmae.settings import TrainingConfig
+from sigmae.training import state as states
+from sigmae.training.allocator import keep_memory
+from sigmae.training.signals import Interrupted, stop_on_signals, StopRequest
+from sigmae.training.state import Progress, State
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+FLUSH_EVERY = 20  # steps between looks at the loss: looking makes a GPU wait
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an observer of training is told: after some steps, and with a `record` after every epoch."""
+
+    progress: Progress
+    steps_in_epoch: int
+    terms: dict[str, float]
+    record: dict[str, Any] | None = None
+
+
+Observer = Callable[[Report], None]
+
+
+def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, nodes: int = 1) -> "Fabric":
+    """The engine: one device by default, several devices or machines by data-parallel training."""
+    from lightning_fabric import Fabric
+
+    exact = {"32": "32-true", "bf16": "bf16-mixed"}[precision]
+    strategy = "ddp" if devices * nodes > 1 else "auto"
+    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=exact, strategy=strategy)  # type: ignore[arg-type]
+
+
+def train(
+    model: Autoencoder,
+    data: Dataset,
+    config: TrainingConfig,
+    *,
+    folder: Path | None = None,
+    observe: Observer = lambda report: None,
+    warn: Callable[[str], None] = lambda message: None,
+    fabric: "Fabric | None" = None,
+) -> Progress:
+    """Train `model` in place and leave it with the weights of the best validation loss.
+
+    With a folder, state is saved there every 20 seconds, at the end and when interrupted, and the same call
+    continues from it; on a CPU it ends with the same bits as an undisturbed run.
+
+    Raises `SigmaeError` when a term is no longer finite, and `Interrupted` after Ctrl-C or kill.
+    """
+    check_fit(model, data, config)
+    keep_memory()
+    fabric = fabric or make_fabric(config.precision)
+    loop = Loop(model, data, config, folder, observe, fabric)
+    if folder is not None:
+        states.restore(loop.state, folder, warn)
+        loop.write_history()
+    with stop_on_signals() as stop:
+        while loop.state.progress.epoch < config.epochs and not loop.out_of_patience():
+            loop.epoch(stop)
+    loop.save()
+    model.load_state_dict(loop.state.best)
+    return loop.state.progress
+
+
+def check_fit(model: Autoencoder, data: Dataset, config: TrainingConfig) -> None:
+    """Refuse settings and data that cannot be trained on."""
+    if config.batch_size > len(data.train):
+        raise SigmaeError(
+            f"The batch size {config.batch_size} is larger than the {len(data.train)} training examples of "
+            f"{data.name}: use --batch-size {max(1, min(100, len(data.train) // 2))}."
+        )
+    if model.objective.likelihood.unit_range and not data.unit_range:
+        name = type(model.objective.likelihood).__name__
+        raise SigmaeError(f"{name} needs values in [0, 1], and those of {data.name} lie outside: use SquaredError.")
+
+
+class Loop:
+    """Training under way: the state, and what one epoch does to it."""
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        data: Dataset,
+        config: TrainingConfig,
+        folder: Path | None,
+        observe: Observer,
+        fabric: "Fabric",
+    ) -> None:
+        self.data, self.config, self.folder, self.observe, self.fabric = data, config, folder, observe, fabric
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 0.6 to 0.9 of the step on CPUs
+        optimizer = Adam(model.parameters(), lr=config.lr, fused=True)
+        schedule = ReduceLROnPlateau(optimizer, factor=config.plateau_factor, patience=config.plateau_patience)
+        self.model = model
+        self.wrapped, self.optimizer = fabric.setup(model, optimizer)
+        self.state = State(model, optimizer, schedule)
+        self.parts: Sequence[Part] = list(model.objective.parts().values())
+        self.steps = len(data.train) // config.batch_size
+        self.pending: list[Tensor] = []
+        self.saved = time.monotonic()
+        self.images = self.on_device(data.train)
+
+    def on_device(self, split: Split) -> Tensor:
+        """A split's images beside the weights if they take little of the device's memory."""
+        device = self.fabric.device
+        if device.type == "cuda" and split.images.nbytes < torch.cuda.get_device_properties(device).total_memory // 4:
+            return split.images.to(device)
+        return split.images
+
+    def moment(self) -> Moment:
+        """Where training stands, for the hooks."""
+        return Moment(self.model, self.data.train, self.state.progress.epoch, self.state.progress.step)
+
+    def epoch(self, stop: StopRequest) -> None:
+        """The rest of the present epoch, its validation, its record, and a checkpoint."""
+        progress, started = self.state.progress, time.monotonic()
+        seconds = progress.seconds
+        self.wrapped.train()
+        for indices in self.batches():
+            self.step(indices)
+            progress.seconds = seconds + time.monotonic() - started
+            if progress.batch % FLUSH_EVERY == 0:
+                self.flush()
+            self.save_when_due(stop)
+        self.flush()
+        self.close_epoch()
+        self.save_when_due(stop)
+
+    def save_when_due(self, stop: StopRequest) -> None:
+        """Write a checkpoint if the last one is old, or if training is asked to stop, and then stop it."""
+        if stop.requested or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.save()
+        if stop.requested:
+            raise Interrupted
+
+    def batches(self) -> Iterator[Tensor]:
+        """Indices of the batches that remain: a permutation by (seed, epoch), the incomplete batch left out."""
+        progress, size = self.state.progress, self.config.batch_size
+        candidates = torch.arange(len(self.data.train))
+        for part in self.parts:
+            if (left_out := part.begin_epoch(self.moment())) is not None:
+                candidates = candidates[~torch.isin(candidates, left_out.cpu())]
+        order = torch.randperm(len(candidates), generator=generator(self.config.seed, "epoch", progress.epoch))
+        self.steps = len(candidates) // size
+        rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        for batch in range(progress.batch, self.steps):
+            yield candidates[order[batch * size : (batch + 1) * size][rank::ranks]]
+
+    def step(self, indices: Tensor) -> None:
+        """One optimizer step."""
+        progress = self.state.progress
+        torch.manual_seed(derived_seed(self.config.seed, "step", progress.step, self.fabric.global_rank))
+        for part in self.parts:
+            part.begin_step(self.moment())
+        x = scaled(self.images[indices.to(self.images.device)].to(self.fabric.device))
+        terms: Terms = self.wrapped(x)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(terms.loss)
+        if self.config.clip is not None:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.config.clip)
+        self.optimizer.step()
+        self.pending.append(torch.stack([term.detach() for term in terms]))
+        progress.batch += 1
+        progress.step += 1
+
+    def flush(self) -> None:
+        """Look at the terms of the steps since the last look: sum them up, stop on one that is not finite."""
+        if not self.pending:
+            return
+        rows = torch.stack(self.pending).double().cpu()
+        self.pending.clear()
+        progress = self.state.progress
+        broken = (~rows.isfinite()).nonzero()
+        if len(broken):
+            row, column = broken[0].tolist()
+            step = progress.step - len(rows) + row + 1
+            raise self.diverged(f"the {Terms._fields[column]} term became {rows[row, column]:g}", step)
+        progress.sums = [old + new for old, new in zip(progress.sums, rows.sum(0).tolist(), strict=True)]
+        self.observe(Report(progress, self.steps, named(rows[-1].tolist())))
+
+    def diverged(self, what: str, step: int) -> SigmaeError:
+        """The error for a number that is not finite."""
+        kept = sorted(self.folder.glob("checkpoints/step-*.safetensors")) if self.folder else []
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        return SigmaeError(
+            f"Training stopped at step {step} (epoch {self.state.progress.epoch + 1}): {what}; {last}. "
+            "Try a lower --lr, --clip 1, or 32-bit precision, in another --out."
+        )
+
+    def close_epoch(self) -> None:
+        """Validate, keep the best weights, adapt the learning rate, and record the epoch."""
+        state, progress = self.state, self.state.progress
+        rate = self.optimizer.param_groups[0]["lr"]
+        terms = self.validate()
+        loss = terms["loss"]
+        best = loss < progress.best_loss
+        if best:
+            progress.best_loss, progress.best_epoch = loss, progress.epoch + 1
+            state.keep_best()
+        state.schedule.step(loss)
+        record = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "lr": rate,
+            "seconds": round(progress.seconds, 3),
+            "train": named([total / max(progress.batch, 1) for total in progress.sums]),
+            "validation": terms,
+            "best": best,
+        }
+        progress.history.append(record)
+        progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, [0.0, 0.0, 0.0]
+        self.write_history(record)
+        self.observe(Report(progress, self.steps, record["train"], record))
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean terms over the validation split, with the same noise every time."""
+        self.model.eval()
+        images = self.data.validation.images
+        torch.manual_seed(derived_seed(self.config.seed, "validation"))
+        total = torch.zeros(3, dtype=torch.float64)
+        for part in images.tensor_split(-(-len(images) // self.config.batch_size)):
+            with self.fabric.autocast():
+                terms: Terms = self.model(scaled(part.to(self.fabric.device)))
+            total += len(part) * torch.stack(list(terms)).double().cpu()
+        mean = total / len(images)
+        if not mean.isfinite().all():
+            raise self.diverged("the validation loss is not finite", self.state.progress.step)
+        for hook in self.parts:
+            hook.end_validation(self.moment(), Terms(*mean))
+        return named(mean.tolist())
+
+    def out_of_patience(self) -> bool:
+        """Whether the validation loss has not improved for as many epochs as the user waits."""
+        progress, patience = self.state.progress, self.config.patience
+        return patience is not None and progress.epoch - progress.best_epoch >= patience
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder and the weights are finite."""
+        self.flush()
+        if self.folder is None:
+            return
+        if not states.finite(self.model):
+            raise self.diverged("the weights are not finite", self.state.progress.step)
+        if self.fabric.is_global_zero:
+            states.save(self.state, self.folder)
+        self.saved = time.monotonic()
+
+    def write_history(self, record: dict[str, Any] | None = None) -> None:
+        """Add a line to metrics.jsonl; without a record, write it anew with the epochs that the state knows."""
+        if self.folder is None or not self.fabric.is_global_zero:
+            return
+        path = self.folder / "metrics.jsonl"
+        if record is None:
+            write_text(path, "".join(json.dumps(known) + "\n" for known in self.state.progress.history))
+        else:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+def named(values: Sequence[float]) -> dict[str, float]:
+    """Three terms and their sum, by name."""
+    return {"loss": sum(values), **dict(zip(Terms._fields, values, strict=True))}
