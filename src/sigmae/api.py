@@ -49,7 +49,8 @@ def plan(
     training = training or TrainingConfig()
     data = load_data(source, data_dir=data_dir, image_size=image_size)
     name, citation, objective = chosen(method, data)
-    objective = with_settings(objective, [s for s in settings if not s.startswith("network.")])
+    part_settings = [setting for setting in settings if not setting.startswith("network.")]
+    objective = with_settings(objective, part_settings) if part_settings else objective
     config = ModelConfig(
         method=name,
         shape=data.shape,
@@ -59,7 +60,8 @@ def plan(
     )
     origin = DataConfig(named(source, data), None if data_dir is None else str(data_dir), image_size)
     with seeded(training.seed, "weights"):
-        model = Autoencoder.build(config, network=network if isinstance(network, tuple) else None)
+        modules = network if isinstance(network, tuple) else None
+        model = Autoencoder.build(config, objective=objective, network=modules)
     run = RunConfig(name, origin, config, training, citation, sigmae=__version__)
     return Plan(run, data, model)
 

@@ -34,6 +34,7 @@ DENSITIES = {
 }
 VARIANCE_FLOOR = 1e-8
 COVARIANCE_REGULARIZATION = 1e-6
+EM_ITERATIONS = 100
 WEIGHT_STEP = 2.0**-24
 DRAWN_AT_ONCE = 1000
 CONSTRAINTS = {
@@ -106,7 +107,9 @@ def gaussian_mixture(z: Float[Tensor, "count latent"], seed: int, components: in
     points = z.double()
     center, scale = points.mean(0), points.var(0).mean().sqrt()
     start = derived_seed(seed, "mixture") % 2**32
-    mixture = GaussianMixture(components, reg_covar=COVARIANCE_REGULARIZATION, max_iter=100, random_state=start)
+    mixture = GaussianMixture(
+        components, reg_covar=COVARIANCE_REGULARIZATION, max_iter=EM_ITERATIONS, random_state=start
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(((points - center) / scale).numpy())

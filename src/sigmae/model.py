@@ -47,9 +47,16 @@ class Autoencoder(nn.Module):
         return terms
 
     @classmethod
-    def build(cls, config: ModelConfig, *, trust: Sequence[str] | None = None, network: Any = None) -> "Autoencoder":
-        """A model with fresh weights; `network` is the user's own (encoder, decoder), if it has one."""
-        objective = make_objective(config.objective, trust)
+    def build(
+        cls,
+        config: ModelConfig,
+        *,
+        objective: Objective | None = None,
+        network: tuple[nn.Module, nn.Module] | None = None,
+        trust: Sequence[str] | None = None,
+    ) -> "Autoencoder":
+        """A model with fresh weights, from its configuration; an objective or modules at hand are used as they are."""
+        objective = objective or make_objective(config.objective, trust)
         if network is None and config.network is None:
             raise SigmaeError("This model was made from one's own modules: pass network=(encoder, decoder) again.")
         if network is None and config.network is not None:

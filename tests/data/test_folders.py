@@ -156,7 +156,7 @@ def test_no_pictures_and_one_picture(tmp_path, save_folder):
 def test_hidden_files_and_others_are_left_out(tmp_path, save_folder):
     save_folder(tmp_path / "photos", FLAT | {".thumbs/a.png": picture(99), ".b.png": picture(98)})
     (tmp_path / "photos" / "README.md").write_text("hello")
-    save_folder(tmp_path / "mac.zip", FLAT | {"__MACOSX/._000.png": picture(99)})
+    save_folder(tmp_path / "mac.zip", FLAT | {"__MACOSX/000.png": picture(99)})
     assert sorted(everything(load(tmp_path / "photos"))) == list(range(20))
     assert sorted(everything(load(tmp_path / "mac.zip"))) == list(range(20))
 

@@ -71,6 +71,12 @@ def test_what_is_cut_or_no_picture_is_named():
             opened(Picture("bad.png", lambda data=data: data))
 
 
+def test_only_the_listed_formats_are_decoded():
+    icon = picture(Image.new("RGB", (16, 16)), "icon.png", format="ICO")
+    with pytest.raises(SigmaeError, match=r"icon\.png cannot be read as a picture .*cannot identify"):
+        opened(icon)
+
+
 def test_every_picture_is_looked_at():
     good = picture(gray(np.zeros((4, 4))))
     many = [good] * 100 + [Picture("bad.png", lambda: b"")] + [good] * 100

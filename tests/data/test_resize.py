@@ -40,10 +40,14 @@ def test_resizing_keeps_a_ramp_of_floats_and_the_unit_range():
     result = resized(ramp, 16)
     inner = [(4 * i + 1.5) / 63 for i in range(1, 15)]  # the mean of four pixels; a ramp is flat beyond its ends
     assert result[0, 0, 5, 1:-1].tolist() == pytest.approx(inner, abs=1e-6)
-    white = resized(torch.ones(CHUNK + 1, 1, 5, 5), 3)
+    white = resized(torch.ones(CHUNK + 1, 1, 7, 7), 3)  # sizes whose weights sum to just over 1
     assert white.shape == (CHUNK + 1, 1, 3, 3)
     assert white.max() <= 1
     assert white.min() > 0.999
+
+
+def test_bytes_are_rounded():
+    assert resized(torch.tensor([[[[1, 2], [2, 2]]]], dtype=torch.uint8), 1).tolist() == [[[[2]]]]
 
 
 def test_fitted_changes_every_split_or_nothing():

@@ -258,6 +258,16 @@ def test_a_cache_that_cannot_be_written_does_not_matter(digits, short_training, 
     assert extract(load_features("classifier", digits), digits.test.images[:2]).shape == (2, 128)
 
 
+@pytest.mark.parametrize("name", ["random", "classifier"])
+def test_features_move_images_to_their_device(digits, short_training, name):
+    here = load_features(name, digits)
+    elsewhere = load_features(name, digits, device="meta")
+    values = elsewhere(digits.test.images[:3])
+    assert values.device.type == "meta"
+    assert values.shape == here(digits.test.images[:3]).shape
+    assert elsewhere.details == here.details
+
+
 def test_classifier_trains_under_no_grad(digits, short_training):
     with torch.no_grad():
         load_features("classifier", digits)
@@ -390,6 +400,7 @@ def test_a_failed_fetch_says_where_to_put_the_file(tiny, network_file, server, f
         tiny(url=f"{address}/tiny.pt")
     assert str(tmp_path / "cache" / "features" / "tiny.pt") in str(refusal.value)
     assert not (tmp_path / "cache").exists()
+    assert fault == "cut" or refusal.value.__cause__.fp.closed
 
 
 def test_without_a_network_the_error_says_so(tiny):

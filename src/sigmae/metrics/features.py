@@ -135,8 +135,9 @@ def _third_party_features(name: str, found: Any, dataset: Dataset, device: str) 
 
 def random_features(channels: int, *, device: str = "cpu") -> NamedFeatures:
     """A fixed convolutional network with random weights, for images of any size; the same on every machine."""
-    network = RandomNetwork(channels).to(device)
+    network = RandomNetwork(channels)
     details = {"fingerprint": checksum(network.state_dict(), "")}
+    network.to(device)
     return NamedFeatures("random", lambda images: network(scaled(images)), details, device)
 
 

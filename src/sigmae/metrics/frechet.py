@@ -19,7 +19,6 @@ from sigmae.errors import SigmaeError
 from sigmae.metrics.features import extract, Features
 
 SUMMED_AT_ONCE = 1000
-SINGULAR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +83,13 @@ def trace_of_root(
     With S = L Lᵀ, S T has the eigenvalues of Lᵀ T L. Of singular matrices these would be rounding errors, whose
     square roots are not small: there it is the sum of the singular values of Aᵀ B, with S = A Aᵀ and T = B Bᵀ.
     """
-    factors = [torch.linalg.cholesky_ex(matrix) for matrix in (s, t)]
+    (factor, singular), (_, other_singular) = (torch.linalg.cholesky_ex(matrix) for matrix in (s, t))
     roots: Tensor
-    if all(not info and _is_regular(factor) for factor, info in factors):
-        factor = factors[0].L
+    if not (singular or other_singular):
         roots = torch.linalg.eigvalsh(factor.T @ t @ factor).clamp_min(0).sqrt()
     else:
         roots = torch.linalg.svdvals(_thin_factor(s).T @ _thin_factor(t))
     return roots.sum()
-
-
-def _is_regular(factor: Float64[Tensor, "features features"]) -> bool:
-    """Whether no pivot of a Cholesky factor has sunk into the rounding of the largest variance."""
-    return bool(factor.diagonal().min() ** 2 > SINGULAR * factor.square().sum(1).max())
 
 
 def _thin_factor(matrix: Float64[Tensor, "features features"]) -> Float64[Tensor, "features rank"]:

@@ -1,0 +1,5 @@
+"""`python -m sigmae`: the command line."""
+
+from sigmae.cli import main
+
+main()
