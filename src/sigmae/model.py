@@ -57,9 +57,9 @@ class Autoencoder(nn.Module):
     ) -> "Autoencoder":
         """A model with fresh weights, from its configuration; an objective or modules at hand are used as they are."""
         objective = objective or make_objective(config.objective, trust)
-        if network is None and config.network is None:
-            raise SigmaeError("This model was made from one's own modules: pass network=(encoder, decoder) again.")
-        if network is None and config.network is not None:
+        if network is None:
+            if config.network is None:
+                raise SigmaeError("This model was made from one's own modules: pass network=(encoder, decoder) again.")
             network = build(
                 config.network,
                 shape=tuple(config.shape),
