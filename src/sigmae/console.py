@@ -59,7 +59,7 @@ class Display:
 
     def stage(self, name: str) -> None:
         """Say what is being done after training."""
-        self.bar.update(self.task, description=name, terms="", total=None)
+        self.bar.reset(self.task, description=name, total=None, terms="")
         if not self.console.is_terminal:
             self.console.print(name, highlight=False, soft_wrap=True)
 
@@ -72,11 +72,14 @@ class Display:
         if as_json:
             print(json.dumps({"rows": list(rows)}, indent=2))
             return
-        table = Table("metric", "of", "value", "count", "protocol")
+        table = Table("metric", "of", "value", "count")
         for row in rows:
-            value = f"{row['value']:.4g} {row['unit']}"
-            table.add_row(row["metric"], row["of"], value, str(row["count"]), row["protocol"])
-        wide_console().print(table)
+            table.add_row(row["metric"], row["of"], f"{row['value']:.4g}", str(row["count"]))
+        console = wide_console()
+        console.print(table)
+        notes = {row["metric"]: ", ".join(filter(None, (row["unit"], row["protocol"]))) for row in rows}
+        for metric, note in notes.items():
+            console.print(f"{metric}: {note}", highlight=False)
 
     def next_steps(self, folder: Path, density: str) -> None:
         """Say where the report is and what one can do next."""

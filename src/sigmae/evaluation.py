@@ -7,7 +7,6 @@ between random validation pairs are compared with the test split (RAE, appendix 
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from sigmae.model import Autoencoder, slerp
 from sigmae.seeds import generator
 
 COUNT = 10_000
+PROTOCOL = "against the test split; reconstructions and interpolations of the validation split"
 METRICS = {
     "squared_error": "Squared error of reconstructions of the test split, summed over an image's values.",
     "fid-FEATURES": "Fréchet distance to the test split of reconstructions, samples per density, interpolations.",
@@ -59,13 +59,17 @@ def evaluate(
     rows = [error_row(model, data.test)]
     if features is None:
         return rows
-    tell("features of the test split")
     count = min(count, len(data.test))
-    real = feature_statistics(extract(features, as_uint8(data.test.images[:count])))
-    for of, (images, protocol) in generated(model, data, densities, count, seed).items():
+    if count < 2:
+        tell("no distances: the test split has one image")
+        return rows
+    tell("features of the test split")
+    real = feature_statistics(extract(features, to_uint8(data.test.images[:count])))
+    for of, latents in compared(model, data, densities, count, seed).items():
         tell(f"fid of {of}")
-        distance = frechet_distance(real=real, generated=feature_statistics(extract(features, images())))
-        rows.append(Row(f"fid-{features.name}", of, distance, "", count, f"{protocol} against the test split"))
+        statistics = feature_statistics(extract(features, decoded(model, part)) for part in latents.split(1000))
+        distance = frechet_distance(real=real, generated=statistics)
+        rows.append(Row(f"fid-{features.name}", of, distance, "", len(latents), PROTOCOL))
     return rows
 
 
@@ -76,24 +80,20 @@ def error_row(model: Autoencoder, split: Split) -> Row:
     return Row("squared_error", "reconstructions", error, "sum per image", len(split), "test split, means")
 
 
-Source = tuple[Callable[[], Tensor], str]
-
-
-def generated(
+def compared(
     model: Autoencoder, data: Dataset, densities: Sequence[str] | None, count: int, seed: int
-) -> dict[str, Source]:
-    """What is compared with real images: by name, how to make it and in words what it is."""
-    held_out = data.validation.images
+) -> dict[str, Tensor]:
+    """What is compared with real images, by name, as latents: images are decoded when they are needed."""
+    codes = model.encode(data.validation.images)
+    drawn = {
+        name: model.sample_latents(count, density=name, seed=seed) for name in densities or default_densities(model)
+    }
+    return {"reconstructions": codes[:count], **drawn, "interpolations": midpoints(codes, count, seed)}
 
-    def draw(density: str) -> Tensor:
-        return to_uint8(model.sample(count, density=density, seed=seed))
 
-    sources: dict[str, Source] = {}
-    sources["reconstructions"] = (lambda: to_uint8(model.reconstruct(held_out[:count])), "validation reconstructions")
-    for name in densities or default_densities(model):
-        sources[name] = (partial(draw, name), f"{name} samples")
-    sources["interpolations"] = (lambda: to_uint8(midpoints(model, held_out, count, seed)), "validation midpoints")
-    return sources
+def decoded(model: Autoencoder, latents: Tensor) -> Tensor:
+    """The images of latents, clipped and rounded to 8 bits."""
+    return to_uint8(model.decode(latents))
 
 
 def default_densities(model: Autoencoder) -> list[str]:
@@ -101,25 +101,20 @@ def default_densities(model: Autoencoder) -> list[str]:
     return [name for name in model.densities if name != "prior" or model.default_density == "prior"]
 
 
-def midpoints(model: Autoencoder, images: Tensor, count: int, seed: int) -> Tensor:
-    """Decoded midpoints of the spherical paths between random pairs of different images."""
+def midpoints(codes: Tensor, count: int, seed: int) -> Tensor:
+    """Midpoints of the spherical paths between random pairs of different codes."""
     draw = generator(seed, "interpolations")
-    first = torch.randint(len(images), (count,), generator=draw)
-    second = (first + torch.randint(1, max(2, len(images)), (count,), generator=draw)) % len(images)
-    codes = model.encode(images)
-    return model.decode(slerp(codes[first], codes[second], torch.full((count,), 0.5)))
-
-
-def as_uint8(images: Tensor) -> Tensor:
-    """Images as stored, or floats in [0, 1] rounded to 8 bits."""
-    return images if images.dtype == torch.uint8 else to_uint8(images)
+    first = torch.randint(len(codes), (count,), generator=draw)
+    second = (first + torch.randint(1, max(2, len(codes)), (count,), generator=draw)) % len(codes)
+    return slerp(codes[first], codes[second], torch.full((count,), 0.5))
 
 
 def pictures(model: Autoencoder, data: Dataset, *, seed: int = 0, columns: int = 10) -> dict[str, bytes]:
     """PNG files by stem: reconstructions, samples per density, interpolations, nearest training images."""
     test = data.test.images[:columns]
-    drawn = {"reconstructions": figures.rows({"test": as_uint8(test), "decoded": to_uint8(model.reconstruct(test))})}
-    for name in model.densities:
+    pair = {"test": to_uint8(test), "decoded": to_uint8(model.reconstruct(test))}
+    drawn = {"reconstructions": figures.rows(pair, columns=columns)}
+    for name in default_densities(model):
         images = to_uint8(model.sample(8 * columns, density=name, seed=seed))
         drawn[f"samples-{name}"] = figures.grid(images, columns=columns)
     ends = data.test.images[: 2 * (len(data.test) // 2)][:16]
@@ -129,7 +124,8 @@ def pictures(model: Autoencoder, data: Dataset, *, seed: int = 0, columns: int =
     density = "gmm10" if "gmm10" in model.densities else model.default_density
     samples = model.sample(columns, density=density, seed=seed)
     nearest = nearest_images(samples, data.train.images)
-    drawn["neighbours"] = figures.rows({f"{density} sample": to_uint8(samples), "nearest training": as_uint8(nearest)})
+    pair = {f"{density} sample": to_uint8(samples), "nearest training": to_uint8(nearest)}
+    drawn["neighbours"] = figures.rows(pair, columns=columns)
     return drawn
 
 

@@ -58,7 +58,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SigmaeError(f"There is no {path.name} in {path.parent}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"{path} is not whole JSON ({error}): it was cut or edited; restore it, or train again."
         raise SigmaeError(message) from error
 

@@ -34,8 +34,13 @@ def imported(kind: str, module: str, attribute: str) -> Any:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise SigmaeError(f"The {kind} '{module}:{attribute}' cannot be imported: {error}.") from error
+        found = importlib.import_module(module)
+    except Exception as error:  # it is another's code, which can raise anything
+        raise SigmaeError(
+            f"The {kind} '{module}:{attribute}' cannot be imported, since importing {module} raised "
+            f"{type(error).__name__} ({error}): mend the module, install it, or run in the folder where it lies."
+        ) from error
+    try:
+        return getattr(found, attribute)
     except AttributeError as error:
         raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.") from error

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 DENSITIES = ("gaussian", "gmm10")
+MAY_CHANGE = ("sigmae", "citation", "data.data_dir")  # of a run that is continued
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def open_run(folder: Path, config: RunConfig) -> None:
     path = folder / "config.json"
     wanted = as_json(config)
     if path.exists():
-        changed = [name for name in differences(read_json(path), wanted) if name not in ("sigmae", "citation")]
+        changed = [name for name in differences(read_json(path), wanted) if name not in MAY_CHANGE]
         if changed:
             raise SigmaeError(
                 f"{folder} holds another run (different: {', '.join(changed[:4])}); nothing was overwritten: "
@@ -105,19 +106,24 @@ def train_run(
     )
     if fabric is None or fabric.is_global_zero:
         observers.stage("fitting densities")
-        fit_densities(model, data, seed=config.training.seed)
+        fit_densities(model, data, seed=config.training.seed, warn=observers.warning)
         model.save_weights(folder)
     return model
 
 
-def fit_densities(model: Autoencoder, data: Dataset, names: Sequence[str] = DENSITIES, *, seed: int = 0) -> None:
-    """Fit densities to the encodings (means) of the training split, the prior among them; too small data have fewer."""
+def fit_densities(
+    model: Autoencoder, data: Dataset, *, seed: int = 0, warn: Callable[[str], None] = SILENT.warning
+) -> None:
+    """Fit the prior, a Gaussian and GMM-10 to the encodings (means) of the training split.
+
+    One that these encodings do not admit (they are too few, or all the same) is told to `warn` and left out.
+    """
     codes = model.encode(data.train.images)
-    model.fit_density("prior", codes)
-    for name in names:
-        if name == "gmm10" and len(codes) < 100:
-            continue
-        model.fit_density(name, codes, seed=seed)
+    for name in ("prior", *DENSITIES):
+        try:
+            model.fit_density(name, codes, seed=seed)
+        except SigmaeError as error:
+            warn(f"The density {name} is left out. {error}")
 
 
 def evaluate_run(

@@ -4,31 +4,37 @@ import io
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
 
 import numpy as np
 import pytest
 
 from sigmae.data import cifar, idx
 from sigmae.data.cifar import load_cifar10
-from sigmae.data.download import fetch
 from sigmae.data.idx import load_idx
+from sigmae.download import fetch
 from sigmae.errors import SigmaeError
 
 CONTENT = bytes(range(256)) * 5000
-MD5 = hashlib.md5(CONTENT).hexdigest()
+MD5, SHA256 = (f"{name}:{hashlib.new(name, CONTENT).hexdigest()}" for name in ("md5", "sha256"))
 
 
 class Server:
-    """Serves `files` on this machine; a file in `cut` stops after half of what it promised."""
+    """Serves `files` on this machine; one in `cut` stops half-way, one in `moved` is said to be elsewhere."""
 
     def __init__(self):
-        self.files, self.cut, self.asked = {}, set(), []
+        self.files, self.cut, self.moved, self.asked = {}, set(), {}, []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 name = self.path.lstrip("/")
                 outer.asked.append(name)
+                if name in outer.moved:
+                    self.send_response(302)
+                    self.send_header("Location", outer.moved[name])
+                    self.end_headers()
+                    return
                 if name not in outer.files:
                     self.send_error(404)
                     return
@@ -66,10 +72,11 @@ def nobody(monkeypatch):
     return f"http://127.0.0.1:{closed.server_port}"
 
 
-def test_a_file_arrives_whole(tmp_path, server):
+@pytest.mark.parametrize("checksum", [MD5, SHA256], ids=["md5", "sha256"])
+def test_a_file_arrives_whole(tmp_path, server, checksum):
     server.files["a.bin"] = CONTENT
     seen = []
-    path = fetch(tmp_path / "new" / "a.bin", MD5, [server.url + "/"], "", lambda *step: seen.append(step))
+    path = fetch(tmp_path / "new" / "a.bin", checksum, [server.url + "/"], "", lambda *step: seen.append(step))
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert len(seen) > 1
@@ -82,16 +89,50 @@ def test_a_file_that_is_there_is_not_fetched(tmp_path, server):
     assert server.asked == []
 
 
+@pytest.mark.parametrize("checksum", [MD5, SHA256], ids=["md5", "sha256"])
 @pytest.mark.parametrize("fault", ["hash", "cut", "absent"])
-def test_what_is_wrong_is_told_and_nothing_is_left(tmp_path, server, fault):
+def test_what_is_wrong_is_told_and_nothing_is_left(tmp_path, server, fault, checksum):
     if fault != "absent":
         server.files["a.bin"] = CONTENT if fault == "cut" else b"other" + CONTENT
     if fault == "cut":
         server.cut.add("a.bin")
-    sentence = {"hash": f"its md5 is .*, not {MD5}", "cut": "cut after 640,000 of 1,280,000 bytes", "absent": "404"}
+    algorithm, digits = checksum.split(":")
+    sentence = {
+        "hash": f"its {algorithm} is .*, not {digits}",
+        "cut": "cut after 640,000 of 1,280,000 bytes",
+        "absent": "404",
+    }
     with pytest.raises(SigmaeError, match=rf"a\.bin could not be downloaded .*{sentence[fault]}.*Fetch it by hand"):
-        fetch(tmp_path / "a.bin", MD5, [server.url], "Fetch it by hand.")
-    assert list(tmp_path.glob("**/*.bin*")) == []
+        fetch(tmp_path / "a.bin", checksum, [server.url], "Fetch it by hand.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_is_an_error_is_closed(tmp_path, server, monkeypatch):
+    closed, close = [], HTTPError.close
+    monkeypatch.setattr(HTTPError, "close", lambda error: closed.append(error.code) or close(error))
+    with pytest.raises(SigmaeError, match="404"):
+        fetch(tmp_path / "a.bin", MD5, [server.url], "")
+    assert closed == [404]
+
+
+def test_only_https_is_taken_from_elsewhere(tmp_path, server):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "a.bin").write_bytes(CONTENT)
+    mirrors = ["http://mirror.invalid", "ftp://mirror.invalid", (tmp_path / "served").as_uri()]
+    with pytest.raises(SigmaeError) as refusal:
+        fetch(tmp_path / "a.bin", MD5, mirrors, "")
+    for source in ("http from mirror.invalid", "ftp from mirror.invalid", "file from this machine"):
+        assert f"a.bin: {source} is refused: only https is taken" in str(refusal.value)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_mirror_cannot_lead_away_from_https(tmp_path, server):
+    server.moved["a.bin"] = "http://mirror.invalid/a.bin"
+    with pytest.raises(SigmaeError, match=r"127\.0\.0\.1:\d+/a\.bin: http from mirror\.invalid is refused"):
+        fetch(tmp_path / "a.bin", MD5, [server.url], "")
+    server.moved["a.bin"] = f"{server.url}/b.bin"
+    server.files["b.bin"] = CONTENT
+    assert fetch(tmp_path / "a.bin", MD5, [server.url], "").read_bytes() == CONTENT
 
 
 def test_the_next_mirror_is_asked(tmp_path, server, nobody):

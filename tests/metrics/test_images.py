@@ -12,6 +12,11 @@ def test_every_8_bit_value_survives_scaling():
     assert torch.equal(to_uint8(scaled(values)), values)
 
 
+def test_images_of_8_bits_are_returned_as_they_are():
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert to_uint8(images) is images
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
 def test_values_are_clipped_and_rounded(dtype):
     inside = [0.0, 0.4 / 255, 0.6 / 255, 99.6 / 255, 1.0]

@@ -200,5 +200,5 @@ def test_a_latent_size_below_one_is_refused(latent_dim):
 
 
 def test_an_unknown_method_names_the_nearest():
-    with pytest.raises(SigmaeError, match="Unknown method 'rae-l3'. Did you mean 'rae-l2'?"):
+    with pytest.raises(SigmaeError, match=r"Unknown method 'rae-l3'\. Did you mean 'rae-l2'\?"):
         sigmae.fit(IMAGES, "rae-l3")

@@ -1,5 +1,7 @@
 """Networks have the published sizes, any image size works, and a wrong pair is refused."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -51,9 +53,7 @@ def sizes(network, kind):
 def test_the_rae_networks_have_the_sizes_of_appendix_a(name, shape, latent_dim, kernel, flat, transposed):
     encoder, decoder = pair(name, shape, latent_dim)
     channels = [shape[0], 128, 256, 512, 1024]
-    assert sizes(encoder, nn.Conv2d) == [
-        (after, before, kernel, kernel) for before, after in zip(channels[:-1], channels[1:], strict=True)
-    ]
+    assert sizes(encoder, nn.Conv2d) == [(after, before, kernel, kernel) for before, after in pairwise(channels)]
     assert sizes(encoder, nn.Linear) == [(latent_dim, flat)]
     assert sizes(decoder, nn.Linear) == [(65_536, latent_dim)]
     assert sizes(decoder, nn.ConvTranspose2d) == [(*pair, kernel, kernel) for pair in transposed]

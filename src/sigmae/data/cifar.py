@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from sigmae.data.dataset import Dataset, Progress, Split
-from sigmae.data.download import fetch
 from sigmae.data.folders import load_pictures
 from sigmae.data.names import find, kept
 from sigmae.data.splits import last_held_out
+from sigmae.download import fetch
 from sigmae.errors import SigmaeError
 
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
@@ -37,7 +37,7 @@ def load_cifar10(
     folder = find("cifar10", data_dir, lambda place: bool(_batches(place) or _pictures(place) or _pickled(place)))
     if folder is None:
         advice = f"Put it into {kept('cifar10')}, or into a folder that you name as data_dir (--data-dir)."
-        folder = fetch(kept("cifar10") / ARCHIVE, MD5, mirrors, advice, progress).parent
+        folder = fetch(kept("cifar10") / ARCHIVE, f"md5:{MD5}", mirrors, advice, progress).parent
     if batches := _batches(folder):
         data = _archived(batches) if batches.is_file() else _unpacked(batches)
         train, test = _split(b"".join(data[file] for file in TRAIN)), _split(data[TEST])

@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Progress, Split
-from sigmae.data.download import fetch
 from sigmae.data.names import find, kept
 from sigmae.data.splits import last_held_out
+from sigmae.download import fetch
 from sigmae.errors import SigmaeError
 
 MD5 = {
@@ -115,5 +115,5 @@ def _download(name: str, mirrors: Sequence[str], progress: Progress | None) -> P
     folder = kept(name)
     advice = f"Put {', '.join(MD5[name])} into {folder}, or into a folder that you name as data_dir (--data-dir)."
     for file, md5 in MD5[name].items():
-        fetch(folder / file, md5, mirrors, advice, progress)
+        fetch(folder / file, f"md5:{md5}", mirrors, advice, progress)
     return folder

@@ -9,11 +9,15 @@ from sigmae.errors import SigmaeError
 COMPARED_AT_ONCE = 500
 
 
-def to_uint8(images: Float[Tensor, "count channels height width"]) -> UInt8[Tensor, "count channels height width"]:
+def to_uint8(
+    images: Float[Tensor, "count channels height width"] | UInt8[Tensor, "count channels height width"],
+) -> UInt8[Tensor, "count channels height width"]:
     """Images clipped to [0, 1], times 255, rounded: the inverse of `scaled` on what was 8 bits.
 
-    NaN is no colour, and raises `SigmaeError`.
+    Images of 8 bits are returned as they are. NaN is no colour, and raises `SigmaeError`.
     """
+    if images.dtype == torch.uint8:
+        return images
     if images.isnan().any():
         raise SigmaeError(
             f"{int(images.flatten(1).isnan().any(1).sum())} of {len(images)} images hold NaN, which is no colour: "
