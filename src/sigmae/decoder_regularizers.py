@@ -27,7 +27,7 @@ class DecoderRegularizer(Part):
         """The weighted term."""
 
 
-def kernels(network: nn.Module) -> list[nn.Linear | _ConvNd]:
+def layers_with_kernel(network: nn.Module) -> list[nn.Linear | _ConvNd]:
     """The layers with a kernel: linear, convolution, transposed convolution."""
     return [layer for layer in network.modules() if isinstance(layer, nn.Linear | _ConvNd)]
 
@@ -44,7 +44,7 @@ class WeightNorm(DecoderRegularizer):
 
 def squared_weights(network: nn.Module) -> Float[Tensor, ""]:
     """The sum of squares of all kernels."""
-    return torch.stack([layer.weight.square().sum() for layer in kernels(network)]).sum()
+    return torch.stack([layer.weight.square().sum() for layer in layers_with_kernel(network)]).sum()
 
 
 @dataclass(eq=False)
@@ -125,12 +125,12 @@ class SpectralNorm(DecoderRegularizer):
     """
 
     def prepare(self, decoder: nn.Module) -> None:
-        for layer in kernels(decoder):
+        for layer in layers_with_kernel(decoder):
             if not is_parametrized(layer, "weight"):
                 spectral_norm(layer)
 
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
-        if not all(is_parametrized(layer, "weight") for layer in kernels(decoder)):
+        if not all(is_parametrized(layer, "weight") for layer in layers_with_kernel(decoder)):
             raise SigmaeError(
                 "SpectralNorm needs a decoder that it prepared: build Autoencoder(encoder, decoder, objective), "
                 "or call objective.decoder.prepare(decoder) before the optimizer is made."

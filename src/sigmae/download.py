@@ -28,9 +28,8 @@ class _Encrypted(BaseHandler):
     def default_open(self, request: Request) -> None:
         address = urlsplit(request.full_url)
         if address.scheme != "https" and (address.scheme != "http" or address.hostname not in THIS_MACHINE):
-            raise _Refused(
-                f"{address.scheme} from {address.hostname or 'this machine'} is refused: only https is taken"
-            )
+            host = address.hostname or "this machine"
+            raise _Refused(f"{address.scheme} from {host} is refused: only https is taken")
 
 
 def fetch(target: Path, checksum: str, mirrors: Sequence[str], advice: str, progress: Progress | None = None) -> Path:

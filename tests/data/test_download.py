@@ -97,12 +97,9 @@ def test_what_is_wrong_is_told_and_nothing_is_left(tmp_path, server, fault, chec
     if fault == "cut":
         server.cut.add("a.bin")
     algorithm, digits = checksum.split(":")
-    sentence = {
-        "hash": f"its {algorithm} is .*, not {digits}",
-        "cut": "cut after 640,000 of 1,280,000 bytes",
-        "absent": "404",
-    }
-    with pytest.raises(SigmaeError, match=rf"a\.bin could not be downloaded .*{sentence[fault]}.*Fetch it by hand"):
+    half = "cut after 640,000 of 1,280,000 bytes"
+    reason = {"hash": f"its {algorithm} is .*, not {digits}", "cut": half, "absent": "404"}[fault]
+    with pytest.raises(SigmaeError, match=rf"a\.bin could not be downloaded .*{reason}.*Fetch it by hand"):
         fetch(tmp_path / "a.bin", checksum, [server.url], "Fetch it by hand.")
     assert list(tmp_path.iterdir()) == []
 
@@ -115,7 +112,7 @@ def test_an_answer_that_is_an_error_is_closed(tmp_path, server, monkeypatch):
     assert closed == [404]
 
 
-def test_only_https_is_taken_from_elsewhere(tmp_path, server):
+def test_only_https_is_taken_from_elsewhere(tmp_path):
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "a.bin").write_bytes(CONTENT)
     mirrors = ["http://mirror.invalid", "ftp://mirror.invalid", (tmp_path / "served").as_uri()]
@@ -124,6 +121,11 @@ def test_only_https_is_taken_from_elsewhere(tmp_path, server):
     for source in ("http from mirror.invalid", "ftp from mirror.invalid", "file from this machine"):
         assert f"a.bin: {source} is refused: only https is taken" in str(refusal.value)
     assert not (tmp_path / "a.bin").exists()
+
+
+def test_https_is_tried(tmp_path, nobody):
+    with pytest.raises(SigmaeError, match=r"https://127\.0\.0\.1:\d+/a\.bin: .*[Rr]efused>"):
+        fetch(tmp_path / "a.bin", MD5, [nobody.replace("http", "https")], "")
 
 
 def test_a_mirror_cannot_lead_away_from_https(tmp_path, server):

@@ -44,7 +44,7 @@ def tiny(network_file, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path):
     """A folder, and the address that serves it."""
 
     class Quiet(SimpleHTTPRequestHandler):
