@@ -82,6 +82,7 @@ def train(
     """
     from sigmae.api import plan
     from sigmae.console import Display
+    from sigmae.metrics.features import load_features
     from sigmae.runs import evaluate_run, Observers, open_run, read_rows, train_run
     from sigmae.training import make_fabric
 
@@ -99,6 +100,8 @@ def train(
     )
     folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
     if fabric.is_global_zero:
+        if features is not None and planned.data.is_image:
+            load_features(features, planned.data, inception_file=inception_file)  # before hours of training, not after
         open_run(folder, planned.config)
     fabric.barrier()
     with Display(training.epochs, quiet=not fabric.is_global_zero) as display:

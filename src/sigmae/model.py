@@ -78,14 +78,14 @@ class Autoencoder(nn.Module):
 
     def posterior(self, images: Any) -> Distribution:
         """q(z|x) of one batch of images, in the mode and with the gradients of the caller."""
-        q: Distribution = self.objective.posterior(self.encoder(self.as_batch(images).to(self.device)))
+        q: Distribution = self.objective.posterior(self.encoder(scaled(self.as_batch(images).to(self.device))))
         return q
 
     def encode(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count latent"]:
         """The mean of q(z|x) of every image: array or tensor [count, *shape], uint8 or floats."""
         return self._infer(
             lambda x: self.objective.posterior(self.encoder(scaled(x))).mean,
-            self.as_batch(images, False),
+            self.as_batch(images),
             batch_size,
         )
 
@@ -132,19 +132,26 @@ class Autoencoder(nn.Module):
         times = torch.linspace(0, 1, steps)
         path = torch.stack([slerp(start, end, t.expand(len(start))) for t in times], dim=1)
         images = self.decode(path.flatten(0, 1)).unflatten(0, (len(start), steps))
-        single = self.config is not None and torch.as_tensor(a).dim() == len(self.config.shape)
+        single = self.config is not None and tuple(torch.as_tensor(a).shape) in layouts(tuple(self.config.shape))
         shown: Tensor = images[0] if single else images
         return shown
 
-    def as_batch(self, images: Any, scale: bool = True) -> Tensor:
-        """Images as a tensor [count, *shape]; one image becomes a batch of one."""
+    def as_batch(self, images: Any) -> Tensor:
+        """Images as a tensor [count, *shape], uint8 or float32; one image becomes a batch of one.
+
+        Arrays may have their channels last, or leave a single channel out, as in `sigmae.data.load`.
+        """
         x = torch.as_tensor(images)
-        if self.config is not None:
-            shape = tuple(self.config.shape)
-            x = x.unsqueeze(0) if tuple(x.shape) == shape else x
-            if tuple(x.shape[1:]) != shape:
-                raise SigmaeError(f"This model reads images of shape {shape}, got an array of shape {tuple(x.shape)}.")
-        return scaled(x) if scale else x
+        x = x if x.dtype == torch.uint8 else x.float()
+        if self.config is None:
+            return x
+        shape = tuple(self.config.shape)
+        batch = with_layout(x, shape)
+        if batch is None:
+            raise SigmaeError(f"This model reads images of shape {shape}, got an array of shape {tuple(x.shape)}.")
+        if len(shape) == 3 and batch.is_floating_point() and batch.numel() and batch.max() > 1:
+            raise SigmaeError(f"Images are uint8 or floats in [0, 1], got {batch.max():g}: divide by 255.")
+        return batch
 
     @torch.no_grad()
     def _infer(self, function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
@@ -207,6 +214,29 @@ def load_densities(path: Path) -> dict[str, Distribution]:
         name, _, rest = key.partition(".")
         groups.setdefault(name, {})[rest] = tensor
     return {name: density_from_tensors(tensors) for name, tensors in groups.items()}
+
+
+Arrange = Callable[[Tensor], Tensor]
+
+
+def layouts(shape: tuple[int, ...]) -> dict[tuple[int, ...], Arrange]:
+    """The shapes in which one example may come, each with how it is brought to `shape`."""
+    known: dict[tuple[int, ...], Arrange] = {shape: lambda x: x}
+    if len(shape) == 3:
+        channels, height, width = shape
+        known.setdefault((height, width, channels), lambda x: x.movedim(-1, -3))
+        if channels == 1:
+            known[height, width] = lambda x: x.unsqueeze(-3)
+    return known
+
+
+def with_layout(x: Tensor, shape: tuple[int, ...]) -> Tensor | None:
+    """`x` as [count, *shape], if it is one example or a batch of them in one of the `layouts`."""
+    known = layouts(shape)
+    if tuple(x.shape) in known:
+        return known[tuple(x.shape)](x).unsqueeze(0)
+    arrange = known.get(tuple(x.shape[1:]))
+    return None if arrange is None else arrange(x)
 
 
 def slerp(

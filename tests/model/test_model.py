@@ -109,6 +109,16 @@ def test_images_of_another_shape_are_refused(model):
         model.encode(torch.zeros(5, 1, 9, 9))
 
 
+def test_arrays_come_in_the_layouts_that_fit_reads(model):
+    expected = model.encode(IMAGES[:5, None])
+    for images in (IMAGES[:5], IMAGES[:5, :, :, None], IMAGES[:5] / 255, torch.from_numpy(IMAGES[:5])):
+        torch.testing.assert_close(model.encode(images), expected)
+    assert model.encode(IMAGES[0]).shape == (1, 3)
+    assert model.interpolate(IMAGES[0], IMAGES[1], steps=3).shape == (3, 1, 8, 8)
+    with pytest.raises(SigmaeError, match="divide by 255"):
+        model.encode(IMAGES[:5].astype(np.float32))
+
+
 def test_ones_own_modules_and_objective(tmp_path):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     decoder = nn.Sequential(nn.Linear(3, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
