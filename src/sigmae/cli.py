@@ -17,6 +17,7 @@ app = App(
     help="Gaussian autoencoders from parts: train, sample, evaluate and look, on real data.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 
 Flag = Annotated[bool, Parameter(negative="")]

@@ -18,8 +18,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write tensors and JSON-like metadata to one safetensors file, atomically."""
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(dict(metadata or {}), sort_keys=True)
-    header = {"sigmae": text, "sha256": checksum(whole, text)}
-    write_atomically(path, lambda temporary: save_file(whole, temporary, metadata=header))
+    header = json.dumps({"metadata": text, "sha256": checksum(whole, text)})
+    # one key, since safetensors writes several in any order, and equal content shall be equal bytes
+    write_atomically(path, lambda temporary: save_file(whole, temporary, metadata={"sigmae": header}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -28,12 +29,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SigmaeError(f"There is no {path.name} in {path.parent}.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get("sigmae", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise SigmaeError(f"{path} is not a whole safetensors file ({error}): it was cut or edited.") from error
-    text = header.get("sigmae", "")
-    if header.get("sha256") != checksum(tensors, text):
+    text = header.get("metadata", "") if isinstance(header, dict) else ""
+    if not text or header.get("sha256") != checksum(tensors, text):
         raise SigmaeError(f"{path} does not match its checksum: it was cut or edited, or written by another program.")
     return tensors, json.loads(text)
 

@@ -1,8 +1,7 @@
 """Keep freed memory in the process: on Linux CPUs, handing it back costs more than the arithmetic.
 
 glibc returns large blocks to the system at once, and every step then faults the same pages in again.
-With high thresholds the step of a small convolutional network takes about 0.8 of the time. Set
-SIGMAE_KEEP_MEMORY=0 to leave the allocator alone.
+Set SIGMAE_KEEP_MEMORY=0 to leave the allocator alone.
 """
 
 import ctypes
