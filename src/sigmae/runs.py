@@ -152,7 +152,9 @@ def evaluate_run(
             write_bytes(folder / "figures" / f"{stem}.png", png)
     else:
         rows = evaluate(model, data, None, tell=observers.stage)
-    write_json(folder / "evaluation.json", {"version": 1, "seed": seed, **details, "rows": as_records(rows)})
+    origin = {"sigmae": __version__, "commit": commit()}
+    record = {"version": 1, "seed": seed, **origin, **details, "rows": as_records(rows)}
+    write_json(folder / "evaluation.json", record)
     write_report(folder)
     return rows
 

@@ -138,7 +138,7 @@ def test_wrong_settings_are_refused(tmp_path, run, setting, sentence):
         (["--network", "cnov"], "Did you mean 'conv'?"),
         (["--features", "classifer"], "Did you mean 'classifier'?"),
         (["--latent-dim", "0"], "latent size must be 1 or more"),
-        (["--batch-size", "1500"], "larger than the 14 examples"),
+        (["--batch-size", "1500"], "larger than the 1439 training examples"),
         (["--lr", "nan"], "lr must be above 0"),
         (["--network", "rae-mnist"], "--image-size 32"),
         (["--network", "nowhere:net"], "nowhere"),
