@@ -74,8 +74,8 @@ the 10,000 test images in the features of a classifier of these data (`fid-class
 The RAE paper's claim: {claim(table)}
 
 One seed (0) a method; `sigmae train mnist --method METHOD {SETTINGS}`; trained at commit {environment["commit"]},
-evaluated at {evaluation["commit"]}, sigmae {packages["sigmae"]}, torch {packages["torch"]}; {environment["processor"]}, {environment["threads"]} thread a run.
-Made by `python results/nine_methods.py`.
+evaluated at {evaluation["commit"]}; sigmae {packages["sigmae"]}, torch {packages["torch"]}; {environment["processor"]},
+{environment["threads"]} thread a run. Made by `python results/nine_methods.py`.
 """
 
 
