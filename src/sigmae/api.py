@@ -20,7 +20,7 @@ from sigmae.recipes import Method, METHODS
 from sigmae.runs import evaluate_run, fit_densities, open_run, train_run
 from sigmae.seeds import seeded
 from sigmae.settings import DataConfig, TrainingConfig
-from sigmae.training import make_fabric, train
+from sigmae.training import check_fit, make_fabric, train
 
 Modules = tuple[nn.Module, nn.Module]
 
@@ -62,6 +62,7 @@ def plan(
     with seeded(training.seed, "weights"):
         modules = network if isinstance(network, tuple) else None
         model = Autoencoder.build(config, objective=objective, network=modules)
+    check_fit(model, data, training)
     run = RunConfig(name, origin, config, training, citation, sigmae=__version__)
     return Plan(run, data, model)
 
@@ -122,14 +123,16 @@ def chosen(method: str | Objective, data: Dataset) -> tuple[str, str, Objective]
 
 def network_config(network: str | None, data: Dataset, objective: Objective, settings: Sequence[str]) -> NetworkConfig:
     """The network by name with its options, ending in a sigmoid for data in [0, 1] unless logits are read."""
-    options = dict(s.removeprefix("network.").split("=", 1) for s in settings if s.startswith("network.") and "=" in s)
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if key.startswith("network."):
+            if not equals:
+                raise SigmaeError(f"A setting of the network is network.option=value, got '{setting}'.")
+            options[key.removeprefix("network.")] = literal(value)
     squashed = data.unit_range and not objective.likelihood.reads_logits
     output = options.pop("output", "sigmoid" if squashed else "linear")
-    return NetworkConfig(
-        network or default_network(data.shape),
-        output,
-        {name: literal(value) for name, value in options.items()},
-    )
+    return NetworkConfig(network or default_network(data.shape), output, options)
 
 
 def literal(text: str) -> Any:

@@ -1,16 +1,25 @@
 """The command line: one verb each. Nothing heavy is imported before a verb needs it."""
 
 import errno
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, convert, Parameter, Token
 
 from sigmae import __version__
 from sigmae.errors import SigmaeError
 from sigmae.settings import TrainingConfig
+
+
+def exactly(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Convert as always, but never round 1.5 to a whole number."""
+    if kind in (int, int | None) and not tokens[0].value.lstrip("+-").isdecimal():
+        raise ValueError
+    return convert(kind, tokens)
+
 
 app = App(
     name="sigmae",
@@ -18,6 +27,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(converter=exactly),
 )
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -84,7 +94,7 @@ def train(
     from sigmae.api import plan
     from sigmae.console import Display
     from sigmae.metrics.features import load_features
-    from sigmae.runs import evaluate_run, Observers, open_run, read_rows, train_run
+    from sigmae.runs import evaluate_run, is_evaluated, Observers, open_run, read_rows, train_run
     from sigmae.training import make_fabric
 
     fabric = make_fabric(training.precision, device, devices, nodes)
@@ -110,7 +120,7 @@ def train(
         model = train_run(planned.model, planned.data, planned.config, folder, fabric=fabric, observers=observers)
         if not fabric.is_global_zero:
             return
-        if not (folder / "report.html").exists():
+        if not is_evaluated(folder):
             evaluate_run(
                 model,
                 planned.data,
@@ -121,7 +131,7 @@ def train(
                 observers=observers,
             )
     display.rows(read_rows(folder), json)
-    display.next_steps(folder, model.default_density)
+    display.next_steps(folder, model.default_density, "png" if planned.data.is_image else "npy")
 
 
 @app.command
@@ -131,7 +141,7 @@ def sample(
     *,
     count: int = 64,
     density: str | None = None,
-    out: Path = Path("samples.png"),
+    out: Path | None = None,
     seed: int = 0,
     data_dir: Path | None = None,
     trust: Annotated[list[str] | None, Many] = None,
@@ -150,7 +160,8 @@ def sample(
         prior, gaussian, gmm10, gmm100; the one that the method means to be sampled if not given. One that
         was not fitted yet is fitted to the training data and kept.
     out
-        A .png file for a picture, a .npy file for floats of shape (count, channels, height, width).
+        A .png file for a picture, a .npy file for floats of shape (count, channels, height, width);
+        samples.png if not given, samples.npy for data that are not images.
     seed
         Another seed, other samples.
     data_dir
@@ -158,12 +169,13 @@ def sample(
     trust
         A module outside this library that the run may import.
     """
-    from sigmae.runs import load_run, sample_run
+    from sigmae.runs import load_run, read_run, sample_run
 
     if count < 1:
         raise SigmaeError(f"--count must be 1 or more, got {count}.")
     model = load_run(run, trust=trust or ())
-    sample_run(model, run, out, count=count, density=density, seed=seed, data_dir=data_dir)
+    out = out or Path("samples.png" if len(read_run(run).model.shape) == 3 else "samples.npy")
+    sample_run(model, run, out, count=count, density=density, seed=seed, data_dir=data_dir, trust=trust or ())
     print(f"{count} samples in {out}")
 
 
@@ -207,7 +219,7 @@ def evaluate(
     from sigmae.runs import evaluate_run, load_run, Observers, read_rows, run_data
 
     model = load_run(run, trust=trust or ())
-    data = run_data(run, data_dir)
+    data = run_data(run, data_dir, trust=trust or ())
     with Display() as display:
         observers = Observers(stage=display.stage, warning=display.warning)
         evaluate_run(
@@ -274,11 +286,15 @@ def guarded(command: Callable[[], Any]) -> int:
     """The exit status of a command: 0, 1 after an error, 130 after Ctrl-C."""
     try:
         command()
+        sys.stdout.flush()
         return 0
     except SigmaeError as error:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("Interrupted; what was saved is whole, and the same command continues.", 130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return fail(

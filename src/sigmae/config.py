@@ -2,22 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, get_type_hints, TypeVar
-
-import cattrs
-from cattrs import transform_error
-from cattrs.errors import ClassValidationError
+from typing import Any, get_type_hints
 
 from sigmae import decoder_regularizers, latent_regularizers, likelihoods, posteriors, propagations
+from sigmae.conversion import structure
 from sigmae.errors import SigmaeError
 from sigmae.networks import NetworkConfig
 from sigmae.objective import Objective
 from sigmae.parts import NoRegularizer, Part
 from sigmae.plugins import resolve
 from sigmae.settings import DataConfig, TrainingConfig
-
-T = TypeVar("T")
 
 PARTS: dict[str, dict[str, type[Part]]] = {
     axis: {part.__name__: part for part in members}
@@ -54,6 +48,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.latent_dim < 1:
             raise SigmaeError(f"The latent size must be 1 or more, got {self.latent_dim}.")
+        if not self.shape or min(self.shape) < 1:
+            raise SigmaeError(f"The shape of an example must be sizes of 1 or more, got {self.shape}.")
 
 
 @dataclass(frozen=True)
@@ -68,54 +64,11 @@ class RunConfig:
     version: int = 1
     sigmae: str = ""
 
-
-@cache
-def converter() -> cattrs.Converter:
-    """Strict: unknown keys are errors, an int is not cut from a float, a bool not guessed from a string."""
-    strict = cattrs.Converter(forbid_extra_keys=True)
-    strict.register_structure_hook(bool, lambda value, _: whole(value, bool, {"true": True, "false": False}))
-    strict.register_structure_hook(int, lambda value, _: whole(value, int, {}))
-    strict.register_structure_hook(float, lambda value, _: float(value))
-    strict.register_structure_hook(str, lambda value, _: whole(value, str, {}))
-    return strict
-
-
-def whole(value: Any, kind: type[T], words: Mapping[str, T]) -> T:
-    """`value` as `kind` if nothing is lost by it."""
-    if type(value) is kind:
-        return value
-    if isinstance(value, str):
-        if value in words:
-            return words[value]
-        if kind is int:
-            return kind(value)  # type: ignore[call-arg]
-    raise ValueError(f"{value!r} is not of type {kind.__name__}")
-
-
-def structure(value: Any, kind: Any, where: str) -> Any:
-    """A dataclass (or a field's value) from JSON-like data; what is wrong is named with its place."""
-    try:
-        return converter().structure(value, kind)
-    except SigmaeError:
-        raise
-    except ClassValidationError as error:
-        told = own_error(error)
-        raise told or SigmaeError(f"In {where}: {'; '.join(transform_error(error))}.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise SigmaeError(f"In {where}: {value!r} cannot be read ({error}).") from error
-
-
-def own_error(error: BaseException) -> SigmaeError | None:
-    """The first error inside a group that is already a sentence of ours."""
-    if isinstance(error, SigmaeError):
-        return error
-    inner = getattr(error, "exceptions", ())
-    return next((found for found in map(own_error, inner) if found), None)
-
-
-def as_json(config: Any) -> Any:
-    """A configuration as JSON-like data."""
-    return converter().unstructure(config)
+    def __post_init__(self) -> None:
+        if self.version != 1:
+            raise SigmaeError(
+                f"This run has version {self.version}, and this sigmae reads 1: use the one that wrote it."
+            )
 
 
 def part_config(part: Part) -> dict[str, Any]:

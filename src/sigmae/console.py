@@ -1,15 +1,18 @@
 """What the commands print: progress, tables, catalogues."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from sigmae.errors import unknown
+from sigmae.evaluation import as_records, Row
 from sigmae.recipes import Method, METHODS
 from sigmae.training import Report
 
@@ -19,13 +22,13 @@ class Display:
 
     def __init__(self, epochs: int = 0, *, quiet: bool = False) -> None:
         self.epochs = epochs
-        self.console = Console(stderr=True, quiet=quiet)
+        self.console = Console(stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
         self.bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[terms]}"),
+            TextColumn("{task.fields[terms]}", markup=False),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -46,7 +49,7 @@ class Display:
             record = report.record
             text = f"epoch {record['epoch']}/{self.epochs}  validation {terms_text(record['validation'])}"
             if not self.console.is_terminal:
-                self.console.print(text + ("  best" if record["best"] else ""), highlight=False, soft_wrap=True)
+                self.console.print(text + ("  best" if record["best"] else ""))
             return
         done = progress.epoch * report.steps_in_epoch + progress.batch
         self.bar.update(
@@ -61,30 +64,31 @@ class Display:
         """Say what is being done after training."""
         self.bar.reset(self.task, description=name, total=None, terms="")
         if not self.console.is_terminal:
-            self.console.print(name, highlight=False, soft_wrap=True)
+            self.console.print(name)
 
     def warning(self, message: str) -> None:
         """Say what went wrong and was dealt with."""
-        self.console.print(f"sigmae: {message}", highlight=False, soft_wrap=True)
+        self.console.print(f"sigmae: {message}")
 
-    def rows(self, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    def rows(self, rows: Sequence[Row], as_json: bool) -> None:
         """Print the table of an evaluation."""
         if as_json:
-            print(json.dumps({"rows": list(rows)}, indent=2))
+            print(json.dumps({"rows": as_records(rows)}, indent=2))
             return
         table = Table("metric", "of", "value", "count")
         for row in rows:
-            table.add_row(row["metric"], row["of"], f"{row['value']:.4g}", str(row["count"]))
+            table.add_row(row.metric, row.of, f"{row.value:.4g}", str(row.count))
         console = wide_console()
         console.print(table)
-        notes = {row["metric"]: ", ".join(filter(None, (row["unit"], row["protocol"]))) for row in rows}
+        notes = {row.metric: ", ".join(filter(None, (row.unit, row.protocol))) for row in rows}
         for metric, note in notes.items():
-            console.print(f"{metric}: {note}", highlight=False)
+            console.print(f"{metric}: {note}")
 
-    def next_steps(self, folder: Path, density: str) -> None:
+    def next_steps(self, folder: Path, density: str, suffix: str) -> None:
         """Say where the report is and what one can do next."""
-        self.console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
-        self.console.print(f"next:   sigmae sample {folder} --density {density} --out samples.png", highlight=False)
+        run = shlex.quote(str(folder))
+        self.console.print(f"report: {folder / 'report.html'}")
+        self.console.print(f"next:   sigmae sample {run} --density {density} --out samples.{suffix}")
 
 
 def terms_text(terms: Mapping[str, float]) -> str:
@@ -94,13 +98,17 @@ def terms_text(terms: Mapping[str, float]) -> str:
 
 def wide_console() -> Console:
     """Standard output, not cut to 80 columns where it is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    width = None if sys.stdout.isatty() else 160
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def show_method(method: Method, data: str, as_json: bool) -> None:
     """Print a method's parts, weights and citation."""
     from sigmae.config import objective_config
+    from sigmae.data import DATASETS
 
+    if data and data not in DATASETS:
+        raise unknown("data set", data, DATASETS)
     objective = method.objective(data)
     known = ["mnist (the defaults)", *method.presets]
     if as_json:
@@ -120,14 +128,14 @@ def show_method(method: Method, data: str, as_json: bool) -> None:
         )
         return
     console = wide_console()
-    console.print(f"[bold]{method.name}[/]  {method.summary}", highlight=False)
+    console.print(Text.assemble((method.name, "bold"), f"  {method.summary}"), soft_wrap=True)
     table = Table("part", "choice", box=None)
     for axis, part in objective.parts().items():
         table.add_row(axis, repr(part))
     console.print(table)
-    console.print(f"weights known for: {', '.join(known)}", highlight=False)
+    console.print(f"weights known for: {', '.join(known)}", soft_wrap=True)
     console.print(f"density that the method samples: {'the prior' if objective.matches_prior else 'gaussian'}")
-    console.print(f"\n{method.paper}\n\n{method.paper.bibtex}", highlight=False, markup=False)
+    console.print(f"\n{method.paper}\n\n{method.paper.bibtex}", soft_wrap=True)
 
 
 def catalogue(kind: str) -> list[dict[str, str]]:

@@ -10,7 +10,8 @@ from torch import nn, Tensor
 from torch.distributions import Distribution
 
 from sigmae import __version__
-from sigmae.config import as_json, make_objective, ModelConfig, structure
+from sigmae.config import make_objective, ModelConfig
+from sigmae.conversion import as_json, structure
 from sigmae.data import scaled
 from sigmae.densities import density_from_tensors, density_tensors, fit_density, sample as sample_density
 from sigmae.errors import SigmaeError
@@ -180,7 +181,7 @@ class Autoencoder(nn.Module):
             for name, density in self.densities.items()
             for key, tensor in density_tensors(density).items()
         }
-        save_tensors(folder / "densities.safetensors", tensors)
+        save_tensors(folder / "densities.safetensors", tensors, {"densities": list(self.densities)})
 
 
 def load(folder: str | Path, *, trust: Sequence[str] | None = (), network: Any = None) -> Autoencoder:
@@ -203,17 +204,25 @@ def load(folder: str | Path, *, trust: Sequence[str] | None = (), network: Any =
             f"The weights in {folder} do not fit its config.json: one of them was edited ({error})."
         ) from error
     if (folder / "densities.safetensors").exists():
-        model.densities = load_densities(folder / "densities.safetensors")
+        model.densities = load_densities(folder / "densities.safetensors", config.latent_dim)
     return model.eval()
 
 
-def load_densities(path: Path) -> dict[str, Distribution]:
-    """The fitted densities in a file, by name."""
-    groups: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in load_tensors(path)[0].items():
+def load_densities(path: Path, latent_dim: int) -> dict[str, Distribution]:
+    """The fitted densities in a file by name, in the order in which they were fitted."""
+    tensors, record = load_tensors(path)
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in record.get("densities", ())}
+    for key, tensor in tensors.items():
         name, _, rest = key.partition(".")
         groups.setdefault(name, {})[rest] = tensor
-    return {name: density_from_tensors(tensors) for name, tensors in groups.items()}
+    densities = {name: density_from_tensors(group) for name, group in groups.items()}
+    for name, density in densities.items():
+        if density.event_shape != (latent_dim,):
+            raise SigmaeError(
+                f"The density {name} in {path} is of {density.event_shape[0]} latents, and the model has {latent_dim}: "
+                "the file belongs to another run; delete it and repeat the sigmae train command."
+            )
+    return densities
 
 
 Arrange = Callable[[Tensor], Tensor]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from sigmae import __version__, figures
-from sigmae.config import as_json, differences, RunConfig, structure
+from sigmae.config import differences, RunConfig
+from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import as_records, evaluate, pictures, Row
@@ -24,7 +25,7 @@ from sigmae.files import read_json, write_atomically, write_bytes, write_json
 from sigmae.metrics.features import load_features
 from sigmae.metrics.images import to_uint8
 from sigmae.model import Autoencoder, load
-from sigmae.report import write_report
+from sigmae.report import read_evaluation, write_report
 from sigmae.settings import DataConfig
 from sigmae.training import Report, train
 
@@ -73,10 +74,10 @@ def read_run(folder: Path) -> RunConfig:
     return config
 
 
-def run_data(folder: Path, data_dir: str | Path | None = None) -> Dataset:
-    """The data set that a run was trained on."""
+def run_data(folder: Path, data_dir: str | Path | None = None, *, trust: Sequence[str] = ()) -> Dataset:
+    """The data set that a run was trained on; a third party's `module:attribute` only if its module is in `trust`."""
     data: DataConfig = read_run(folder).data
-    return load_data(data.source, data_dir=data_dir or data.data_dir, image_size=data.image_size)
+    return load_data(data.source, data_dir=data_dir or data.data_dir, image_size=data.image_size, trust=trust)
 
 
 def train_run(
@@ -92,7 +93,7 @@ def train_run(
 
     A run that was trained before is not touched: its model is loaded.
     """
-    if (folder / "densities.safetensors").exists():
+    if all((folder / name).exists() for name in ("model.safetensors", "densities.safetensors")):
         modules = (model.encoder, model.decoder) if config.model.network is None else None
         return load(folder, trust=None, network=modules).to(model.device)
     train(
@@ -168,13 +169,17 @@ def sample_run(
     density: str | None = None,
     seed: int = 0,
     data_dir: str | Path | None = None,
+    trust: Sequence[str] = (),
 ) -> None:
     """Write samples as a picture (.png) or as an array of floats (.npy)."""
     if out.suffix not in (".png", ".npy"):
         raise SigmaeError(f"Samples are written as .png or .npy, got '{out}'.")
+    config = read_run(folder)
+    if out.suffix == ".png" and len(config.model.shape) != 3:
+        raise SigmaeError(f"Vectors of {config.model.shape[0]} values make no picture: write a .npy file, not '{out}'.")
     name = density or model.default_density
     if name not in model.densities:
-        ensure_densities(model, run_data(folder, data_dir), [name], folder, read_run(folder).training.seed)
+        ensure_densities(model, run_data(folder, data_dir, trust=trust), [name], folder, config.training.seed)
     images = model.sample(count, density=name, seed=seed)
     if out.suffix == ".npy":
         write_atomically(out, lambda path: save_array(path, images))
@@ -188,10 +193,16 @@ def save_array(path: Path, images: Tensor) -> None:
         np.save(file, images.numpy(), allow_pickle=False)
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+def read_rows(folder: Path) -> list[Row]:
     """The rows of a run's evaluation.json."""
-    rows: list[dict[str, Any]] = read_json(folder / "evaluation.json")["rows"]
+    path = folder / "evaluation.json"
+    rows: list[Row] = structure(read_evaluation(path).get("rows"), list[Row], str(path))
     return rows
+
+
+def is_evaluated(folder: Path) -> bool:
+    """Whether the run has its numbers and its report."""
+    return (folder / "evaluation.json").exists() and (folder / "report.html").exists()
 
 
 def ensure_densities(model: Autoencoder, data: Dataset, names: Sequence[str], folder: Path, seed: int) -> None:

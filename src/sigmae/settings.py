@@ -46,5 +46,7 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise SigmaeError(f"{name} must be above 0 and finite, got {value}.")
+        if self.plateau_factor >= 1:
+            raise SigmaeError(f"plateau_factor must be below 1, since it lowers the rate; got {self.plateau_factor}.")
         if self.precision not in ("32", "bf16"):
             raise SigmaeError(f"precision is '32' or 'bf16', got '{self.precision}'.")

@@ -1,6 +1,8 @@
 """Tensor files: safetensors with a checksum and JSON metadata, written whole or not at all."""
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     text = json.dumps(dict(metadata or {}), sort_keys=True)
     header = json.dumps({"metadata": text, "sha256": checksum(whole, text)})
     # one key, since safetensors writes several in any order, and equal content shall be equal bytes
-    write_atomically(path, lambda temporary: save_file(whole, temporary, metadata={"sigmae": header}))
+    write_atomically(path, lambda temporary: write_safetensors(whole, temporary, {"sigmae": header}))
+
+
+def write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """`save_file`, with a disk that is full told as by every other writer: as an `OSError`."""
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -55,6 +56,16 @@ def sigmae(capsys) -> Command:
     return run
 
 
+@pytest.fixture
+def train(sigmae) -> Command:
+    """`sigmae train` of an epoch with two latents."""
+
+    def run(source: object, out: Path, *arguments: object) -> Answer:
+        return sigmae("train", source, *QUICK, "--out", out, *arguments)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A finished VAE of the digits: only to be read."""
@@ -82,8 +93,6 @@ def images(tmp_path) -> Path:
 @pytest.fixture
 def own_module(tmp_path, monkeypatch) -> Callable[[str, str], None]:
     """Write a module into a fresh working folder; it is forgotten after the test."""
-    import sys
-
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -96,7 +105,12 @@ def own_module(tmp_path, monkeypatch) -> Callable[[str, str], None]:
     return write
 
 
-def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file below a folder with its bytes and when it was written."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+@pytest.fixture
+def contents() -> Callable[[Path], dict[str, tuple[bytes, int]]]:
+    """Every file below a folder, with its bytes and when it was written."""
+
+    def read(folder: Path) -> dict[str, tuple[bytes, int]]:
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+    return read

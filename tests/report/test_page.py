@@ -70,18 +70,20 @@ def measurement(metric: str, of: str, value: float | None, **more) -> dict:
 CONFIG = {
     "version": 1,
     "method": "rae-l2",
-    "title": "Regularized autoencoder",
-    "citation": {"title": "A paper", "url": "https://example.org/abs/1", "mirror": "javascript:alert(1)"},
-    "objective": {
-        "decoder": {"type": "WeightNorm", "weight": 1e-4},
-        "posterior": {"type": "Delta"},
-        "propagation": {"type": "Mean"},
-        "likelihood": {"type": "SquaredError", "weight": 1.0},
-        "latent": {"type": "SquaredNorm", "weight": 0.0064},
+    "citation": "A paper (2020). https://example.org/abs/1",
+    "model": {
+        "method": "rae-l2",
+        "latent_dim": 16,
+        "objective": {
+            "decoder": {"type": "WeightNorm", "weight": 1e-4},
+            "posterior": {"type": "Delta"},
+            "propagation": {"type": "Mean"},
+            "likelihood": {"type": "SquaredError", "weight": 1.0},
+            "latent": {"type": "SquaredNorm", "weight": 0.0064},
+        },
+        "network": {"name": "conv", "options": {"blocks": [{"kernel": 4}, {"kernel": 3}], "channels": [32, 64]}},
     },
-    "network": {"type": "conv", "channels": [32, 64], "blocks": [{"kernel": 4}, {"kernel": 3}], "skips": []},
-    "data": {"source": "mnist", "name": "mnist", "image_size": 32},
-    "latent_dim": 16,
+    "data": {"source": "mnist", "mirror": "javascript:alert(1)", "image_size": 32},
     "training": {"epochs": 5, "seed": 7, "schedule": {"type": "plateau", "inner": {"patience": 3}}},
 }
 EVALUATION = {

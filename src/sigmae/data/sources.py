@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from sigmae.data.pictures import SUFFIXES
 from sigmae.data.resize import fitted, padded
 from sigmae.data.sprites import load_sprites
 from sigmae.errors import SigmaeError, unknown
-from sigmae.plugins import imported
+from sigmae.plugins import resolve
 
 HUB = "hf:"
 PLUGIN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")
@@ -36,6 +36,7 @@ def load(
     data_dir: str | Path | None = None,
     image_size: int | None = None,
     progress: Progress | None = None,
+    trust: Sequence[str] | None = None,
 ) -> Dataset:
     """The data set that `source` names or holds, in three fixed splits.
 
@@ -46,17 +47,23 @@ def load(
     A name comes before a file of that name: write ./mnist for the file.
 
     `image_size` crops to the central square and resizes bilinearly; MNIST and Fashion-MNIST go from 28 to 32
-    by zero padding. Errors: `SigmaeError`, for all that cannot be a data set.
+    by zero padding. `trust` as for `plugins.resolve`. Errors: `SigmaeError`, for all that cannot be a data set.
     """
     if image_size is not None and image_size < 1:
         raise SigmaeError(f"An image cannot have {image_size} pixels a side: give an image_size of 1 or more.")
     folder = None if data_dir is None else Path(data_dir).expanduser()
     if isinstance(source, str | Path):
-        return _from_text(source, folder, image_size, progress)
+        return _from_text(source, folder, image_size, progress, trust)
     return fitted(_from_object(source, "array", image_size, progress), image_size)
 
 
-def _from_text(source: str | Path, data_dir: Path | None, size: int | None, progress: Progress | None) -> Dataset:
+def _from_text(
+    source: str | Path,
+    data_dir: Path | None,
+    size: int | None,
+    progress: Progress | None,
+    trust: Sequence[str] | None,
+) -> Dataset:
     text, path = str(source), Path(source).expanduser()
     if source in DATASETS:
         return _named(text, data_dir, size, progress)
@@ -65,7 +72,7 @@ def _from_text(source: str | Path, data_dir: Path | None, size: int | None, prog
     if text and path.exists():
         return _from_path(path, size, progress)
     if isinstance(source, str) and PLUGIN.fullmatch(source):
-        return _from_plugin(source, data_dir, size, progress)
+        return _from_plugin(source, data_dir, size, progress, trust)
     raise _missing(text, path)
 
 
@@ -94,10 +101,15 @@ def _from_path(path: Path, size: int | None, progress: Progress | None) -> Datas
     raise SigmaeError(f"{path} is no data that can be read: give a folder or .zip of pictures, a .npy or a .npz file.")
 
 
-def _from_plugin(source: str, data_dir: Path | None, size: int | None, progress: Progress | None) -> Dataset:
+def _from_plugin(
+    source: str,
+    data_dir: Path | None,
+    size: int | None,
+    progress: Progress | None,
+    trust: Sequence[str] | None,
+) -> Dataset:
     """The object a third party's attribute is, or what it returns, called with the arguments it accepts."""
-    module, _, attribute = source.partition(":")
-    found = imported("data set", module, attribute)
+    found = resolve("data set", source, {}, trust)
     if isinstance(found, type) or (callable(found) and not isinstance(found, Examples)):
         accepted = inspect.signature(found).parameters
         given = {"image_size": size, "data_dir": data_dir}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sigmae.conversion import structure
 from sigmae.errors import SigmaeError
 from sigmae.networks.conv import conv
 from sigmae.networks.mlp import mlp
@@ -61,23 +62,31 @@ def build(
     network = resolve("network", config.name, NETWORKS, trust)
     if config.output not in OUTPUTS:
         raise SigmaeError(f"A decoder ends in one of {', '.join(OUTPUTS)}; got '{config.output}'.")
-    check_options(config, network)
+    options = checked_options(config, network)
     sizes: Mapping[str, Any] = {
         "shape": shape, "latent_dim": latent_dim, "encoder_outputs": encoder_outputs, "decoder_shape": decoder_shape
     }  # fmt: skip
-    encoder, decoder = network(**sizes, **config.options)
+    pair = network(**sizes, **options)
+    if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(module, nn.Module) for module in pair)):
+        raise SigmaeError(f"The network {config.name} must return an encoder and a decoder, it returns {pair!r}.")
+    encoder, decoder = pair
     if config.output != "linear":
         decoder = nn.Sequential(decoder, OUTPUTS[config.output]())
     check_shapes(config.name, encoder, decoder, **sizes)
     return encoder, decoder
 
 
-def check_options(config: NetworkConfig, network: Network) -> None:
-    """Refuse an option that the network does not have."""
+def checked_options(config: NetworkConfig, network: Network) -> dict[str, Any]:
+    """The options as the network's signature has them; one that it does not have is refused."""
     parameters = inspect.signature(network).parameters
-    for option in config.options:
+    checked = {}
+    for option, value in config.options.items():
         if option not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             raise SigmaeError(f"The network {config.name} has no option '{option}'. It takes: {', '.join(parameters)}.")
+        hint = parameters[option].annotation if option in parameters else Any
+        known = hint is not inspect.Parameter.empty and not isinstance(hint, str)
+        checked[option] = structure(value, hint, f"network.{option}") if known else value
+    return checked
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import nn
 
 from sigmae.errors import SigmaeError
+from sigmae.networks.sizes import require_positive
 
 
 def conv(
@@ -21,6 +22,7 @@ def conv(
     """
     if len(shape) != 3 or min(shape[1:]) < 4:
         raise SigmaeError(f"The conv network needs images of 4 by 4 or more, got shape {shape}: use the network mlp.")
+    require_positive("width", width)
     sides = halved(shape[1:])
     channels = [width * min(2**level, 8) for level in range(len(sides) - 1)]
     base = (channels[-1], *sides[-1])

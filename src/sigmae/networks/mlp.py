@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from sigmae.networks.sizes import require_positive
+
 
 def mlp(
     *,
@@ -16,6 +18,7 @@ def mlp(
     hidden: Sequence[int] = (512, 256),
 ) -> tuple[nn.Module, nn.Module]:
     """Layers of `hidden` units with ReLU; the decoder has them in reverse order."""
+    require_positive("hidden", *hidden)
     encoder = nn.Sequential(nn.Flatten(), *layers([math.prod(shape), *hidden, encoder_outputs]))
     decoder = nn.Sequential(
         *layers([latent_dim, *reversed(hidden), math.prod(decoder_shape)]), nn.Unflatten(1, decoder_shape)

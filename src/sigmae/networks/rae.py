@@ -12,6 +12,7 @@ from itertools import pairwise
 from torch import nn, Tensor
 
 from sigmae.errors import SigmaeError
+from sigmae.networks.sizes import require_positive
 
 
 class Crop(nn.Module):
@@ -53,6 +54,7 @@ def rae(
     """
     if shape[1:] != (side, side):
         raise SigmaeError(f"This network is for {side} by {side} images, got shape {shape}: add --image-size {side}.")
+    require_positive("width", width)
     pad, extra = (kernel - 1) // 2, kernel - 4
     widths = [width, 2 * width, 4 * width, 8 * width]
     encoder: list[nn.Module] = [Centre()] if centre_input else []

@@ -8,7 +8,9 @@ from pathlib import Path
 from sigmae import files
 from sigmae.report import sections
 from sigmae.report.markup import element, Html, join
-from sigmae.report.record import read_record, Record
+from sigmae.report.record import read_evaluation, read_record, Record
+
+__all__ = ["read_evaluation", "write_report"]
 
 SECTIONS = {
     "metrics": ("Metrics", sections.metrics),
@@ -56,11 +58,9 @@ def _head(record: Record) -> Html:
 
 def _header(record: Record, shown: dict[str, Html]) -> Html:
     links = [element("li", element("a", SECTIONS[name][0], href=f"#{name}")) for name in shown]
-    described = record.config.get("title")
     return element(
         "header",
         element("h1", sections.title(record)),
-        element("p", str(described), class_="title") if described else "",
         sections.summary(record),
         element("nav", element("ul", *links), aria_label="Sections"),
     )

@@ -29,21 +29,32 @@ class Record:
         rows: Sequence[Mapping[str, Any]] = self.evaluation.get("rows", [])
         return rows
 
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """The model's part of `config.json`: `objective`, `latent_dim`, `shape`, `network`."""
+        model = self.config.get("model")
+        return model if isinstance(model, Mapping) else {}
+
 
 def read_record(folder: Path) -> Record:
     """Everything in a run's folder that a page can show; only `config.json` has to be there.
 
     Raises `SigmaeError`, naming the file, for one that is damaged, of another version or not of its form.
     """
-    evaluation = _versioned(folder / "evaluation.json") if (folder / "evaluation.json").exists() else {}
-    _check_rows(folder / "evaluation.json", evaluation.get("rows", []))
     return Record(
         config=_versioned(folder / "config.json"),
         history=_lines(folder / "metrics.jsonl"),
-        evaluation=evaluation,
+        evaluation=read_evaluation(folder / "evaluation.json") if (folder / "evaluation.json").exists() else {},
         environment=_table(folder / "environment.json") if (folder / "environment.json").exists() else {},
         figures={path.stem: _png(path) for path in sorted((folder / "figures").glob("*.png"))},
     )
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What an `evaluation.json` holds, its version and the form of its rows checked."""
+    evaluation = _versioned(path)
+    _check_rows(path, evaluation.get("rows", []))
+    return evaluation
 
 
 def _table(path: Path) -> dict[str, Any]:

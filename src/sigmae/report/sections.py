@@ -21,7 +21,7 @@ from sigmae.report.words import (
     written,
 )
 
-TITLE_KEYS = ("version", "method", "title", "citation", "objective")
+TITLE_KEYS = ("version", "method", "citation", "objective")
 
 
 def title(record: Record) -> str:
@@ -62,19 +62,20 @@ def training(record: Record) -> Html:
 
 def objective(record: Record) -> Html:
     """The parts that the loss is made of, and whom to cite for them."""
-    parts = _mapping(record.config.get("objective"))
+    parts = _mapping(record.model.get("objective"))
     order = [*(part for part in PARTS if part in parts), *(part for part in parts if part not in PARTS)]
     rows = [_part_row(part, parts[part]) for part in order]
     parts_table = table("parts", "The parts of the objective", ["Part", "Choice", "Settings"], rows)
-    return join(
-        parts_table if rows else "",
-        _settings(_mapping(record.config.get("citation")), "To cite"),
-    )
+    *source, address = written(record.config.get("citation") or "").rpartition("https://")
+    cited = element("p", "To cite: ", *source[:1], _linked("".join([*source[1:], address])))
+    return join(parts_table if rows else "", cited if address else "")
 
 
 def settings(record: Record) -> Html:
     """Whatever else the configuration holds."""
     rest = {key: value for key, value in record.config.items() if key not in TITLE_KEYS}
+    if model := {key: value for key, value in record.model.items() if key not in TITLE_KEYS}:
+        rest["model"] = model
     return _settings(rest, "The settings that this run was started with")
 
 
@@ -90,13 +91,13 @@ def environment(record: Record) -> Html:
 
 
 def _made_of(record: Record) -> Html:
-    parts = _mapping(record.config.get("objective"))
+    parts = _mapping(record.model.get("objective"))
     choices = [
         join(code(_choice(parts[part])), f" ({name.lower()})")
         for part, (name, _) in PARTS.items()
         if parts.get(part) is not None
     ]
-    size = record.config.get("latent_dim")
+    size = record.model.get("latent_dim")
     dimensions = f" with {written(size)} latent dimensions" if size else ""
     listed = [join(", made of " if not before else ", ", choice) for before, choice in enumerate(choices[:-1])]
     return join("An autoencoder", dimensions, *listed, *[join(" and ", choice) for choice in choices[-1:]], ".")
@@ -221,10 +222,13 @@ def _settings(values: Mapping[str, Any], caption: str) -> Html:
 
 
 def _setting(name: str, value: Any) -> Html:
-    text = written(value)
+    return element("tr", element("th", code(name), scope="row"), element("td", _linked(written(value))))
+
+
+def _linked(text: str) -> Html | str:
+    """A secure address as a link, anything else as it is."""
     secure = text.startswith("https://") and not any(character.isspace() for character in text)
-    shown = element("a", text, href=text, rel="noreferrer") if secure else text
-    return element("tr", element("th", code(name), scope="row"), element("td", shown))
+    return element("a", text, href=text, rel="noreferrer") if secure else text
 
 
 def _flat(value: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[str, Any]]:

@@ -49,6 +49,15 @@ def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, n
     """The engine: one device by default, several devices or machines by data-parallel training."""
     from lightning_fabric import Fabric
 
+    for option, number in {"devices": devices, "nodes": nodes}.items():
+        if number < 1:
+            raise SigmaeError(f"{option} must be 1 or more, got {number}.")
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device != "auto" and not present[device]:
+        there = ", ".join(name for name, is_there in present.items() if is_there)
+        raise SigmaeError(f"There is no device '{device}' on this machine, or torch cannot use it. There is: {there}.")
+    if device in ("auto", "cuda") and 0 < torch.cuda.device_count() < devices:
+        raise SigmaeError(f"This machine has {torch.cuda.device_count()} CUDA devices, not {devices}.")
     exact = {"32": "32-true", "bf16": "bf16-mixed"}[precision]
     strategy = "ddp" if devices * nodes > 1 else "auto"
     return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=exact, strategy=strategy)  # type: ignore[arg-type]
@@ -242,9 +251,9 @@ class Loop:
         images = self.data.validation.images
         torch.manual_seed(derived_seed(self.config.seed, "validation"))
         total = torch.zeros(3, dtype=torch.float64)
-        for part in images.tensor_split(-(-len(images) // self.config.batch_size)):
+        for part in images.tensor_split(max(1, len(images) // self.config.batch_size)):
             with self.fabric.autocast():
-                terms: Terms = self.model(scaled(part.to(self.fabric.device)))
+                terms = self.validation_terms(scaled(part.to(self.fabric.device)))
             total += len(part) * torch.stack(list(terms)).double().cpu()
         mean = total / len(images)
         if not mean.isfinite().all():
@@ -252,6 +261,14 @@ class Loop:
         for hook in self.parts:
             hook.end_validation(self.moment(), Terms(*mean))
         return named(mean.tolist())
+
+    def validation_terms(self, x: Tensor) -> Terms:
+        """The terms of a batch of the validation split; what a part cannot do with it is told as such."""
+        try:
+            terms: Terms = self.model(x)
+        except SigmaeError as error:
+            raise SigmaeError(f"On a batch of {len(x)} from the validation split: {error}") from error
+        return terms
 
     def out_of_patience(self) -> bool:
         """Whether the validation loss has not improved for as many epochs as the user waits."""

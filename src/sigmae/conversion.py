@@ -1,0 +1,76 @@
+"""Strict conversion between JSON-like data and typed values."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import cattrs
+from cattrs import transform_error
+from cattrs.errors import ClassValidationError, StructureHandlerNotFoundError
+
+from sigmae.errors import SigmaeError
+
+T = TypeVar("T")
+
+
+@cache
+def converter() -> cattrs.Converter:
+    """Strict: unknown keys are errors, an int is not cut from a float, a bool not guessed from a string."""
+    strict = cattrs.Converter(forbid_extra_keys=True)
+    strict.register_structure_hook(bool, lambda value, _: whole(value, bool, {"true": True, "false": False}))
+    strict.register_structure_hook(int, lambda value, _: whole(value, int, {}))
+    strict.register_structure_hook(float, lambda value, _: finite(value))
+    strict.register_structure_hook(str, lambda value, _: whole(value, str, {}))
+    return strict
+
+
+def whole(value: Any, kind: type[T], words: Mapping[str, T]) -> T:
+    """`value` as `kind` if nothing is lost by it."""
+    if type(value) is kind:
+        return value
+    if isinstance(value, str):
+        if value in words:
+            return words[value]
+        if kind is int:
+            return kind(value)  # type: ignore[call-arg]
+    raise ValueError(f"{value!r} is not of type {kind.__name__}")
+
+
+def finite(value: Any) -> float:
+    """`value` as a number that JSON can hold."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("it is not finite")
+    return number
+
+
+def structure(value: Any, kind: Any, where: str) -> Any:
+    """A dataclass (or a field's value) from JSON-like data; what is wrong is named with its place."""
+    if is_dataclass(kind) and not isinstance(value, Mapping):
+        raise SigmaeError(f"In {where}: an object with names belongs there, not {value!r}.")
+    try:
+        return converter().structure(value, kind)
+    except SigmaeError:
+        raise
+    except ClassValidationError as error:
+        told = own_error(error)
+        raise told or SigmaeError(f"In {where}: {'; '.join(transform_error(error))}.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise SigmaeError(f"In {where}: {value!r} cannot be read ({error}).") from error
+    except StructureHandlerNotFoundError:
+        return value  # a third party's own type
+
+
+def own_error(error: BaseException) -> SigmaeError | None:
+    """The first error inside a group that is already a sentence of ours."""
+    if isinstance(error, SigmaeError):
+        return error
+    inner = getattr(error, "exceptions", ())
+    return next((found for found in map(own_error, inner) if found), None)
+
+
+def as_json(config: Any) -> Any:
+    """A configuration as JSON-like data."""
+    return converter().unstructure(config)
