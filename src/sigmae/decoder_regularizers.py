@@ -15,7 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from sigmae.errors import SigmaeError
-from sigmae.parts import Part
+from sigmae.parts import Networks, Part, Sizes
 from sigmae.propagations import DecodedPoints, Decoder
 
 
@@ -124,8 +124,8 @@ class SpectralNorm(DecoderRegularizer):
     One step of power iteration a training pass, on the kernel flattened to a matrix (Miyato et al., 2018).
     """
 
-    def prepare(self, decoder: nn.Module) -> None:
-        for layer in layers_with_kernel(decoder):
+    def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
+        for layer in layers_with_kernel(networks.decoder):
             if not is_parametrized(layer, "weight"):
                 spectral_norm(layer)
 
@@ -133,6 +133,6 @@ class SpectralNorm(DecoderRegularizer):
         if not all(is_parametrized(layer, "weight") for layer in layers_with_kernel(decoder)):
             raise SigmaeError(
                 "SpectralNorm needs a decoder that it prepared: build Autoencoder(encoder, decoder, objective), "
-                "or call objective.decoder.prepare(decoder) before the optimizer is made."
+                "or call objective.prepare(networks, sizes) before the optimizer is made."
             )
         return decoded.latents.new_zeros(())

@@ -33,12 +33,12 @@ class LatentRegularizer(Part):
         return True
 
     @abstractmethod
-    def measure(self, q: Distribution, latents: Float[Tensor, "points batch latent"]) -> Float[Tensor, ""]:
+    def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         """The quantity itself, before its weight."""
 
     def forward(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         """The weighted term."""
-        return self.weight * self.measure(q, decoded.latents)
+        return self.weight * self.measure(q, decoded)
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class KL(LatentRegularizer):
     def matches_prior(self, posterior: Posterior) -> bool:
         return posterior.learns_spread  # with a fixed spread, KL is a squared norm and a constant
 
-    def measure(self, q: Distribution, latents: Float[Tensor, "points batch latent"]) -> Float[Tensor, ""]:
+    def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         prior = diagonal_gaussian(torch.zeros_like(q.mean), torch.ones_like(q.mean))
         return kl_divergence(q, prior).mean()
 
@@ -71,8 +71,8 @@ class SquaredNorm(LatentRegularizer):
     def matches_prior(self, posterior: Posterior) -> bool:
         return False
 
-    def measure(self, q: Distribution, latents: Float[Tensor, "points batch latent"]) -> Float[Tensor, ""]:
-        return latents.square().sum(-1).mean()
+    def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
+        return decoded.average(decoded.latents.square().sum(-1)).mean()
 
 
 @dataclass(eq=False)
@@ -89,8 +89,8 @@ class MMD(LatentRegularizer):
         if self.kernel not in KERNELS:
             raise unknown("kernel", self.kernel, KERNELS)
 
-    def measure(self, q: Distribution, latents: Float[Tensor, "points batch latent"]) -> Float[Tensor, ""]:
-        z = latents[0]
+    def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
+        z = decoded.latents[0]
         return squared_mmd(z, torch.randn_like(z), KERNELS[self.kernel])
 
 

@@ -31,7 +31,7 @@ class Likelihood(Part):
 
     def check(self, objective: "Objective") -> None:
         handed = objective.propagation.hands_on
-        if not issubclass(handed, self.accepts):
+        if handed not in self.accepts:
             raise IncompatibleParts(
                 f"{type(self).__name__} cannot score the {handed.__name__} of "
                 f"{type(objective.propagation).__name__}: use a Gaussian likelihood, or MonteCarlo."
@@ -52,8 +52,10 @@ class Likelihood(Part):
         return outputs
 
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
-        """The reconstruction term: the mean distortion over points and batch."""
-        return self.distortion(decoded.outputs, x).mean()
+        """The reconstruction term: the mean distortion over points and batch, or that of the points' mean image."""
+        if decoded.pooled:
+            return self.distortion(decoded.average(decoded.outputs).unsqueeze(0), x).mean()
+        return decoded.average(self.distortion(decoded.outputs, x)).mean()
 
 
 def squared_error(

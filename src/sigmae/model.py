@@ -18,6 +18,7 @@ from sigmae.errors import SigmaeError
 from sigmae.files import read_json, write_json
 from sigmae.networks import build
 from sigmae.objective import Objective, Terms
+from sigmae.parts import Sizes
 from sigmae.tensors import load_tensors, save_tensors
 
 
@@ -37,9 +38,9 @@ class Autoencoder(nn.Module):
         config: ModelConfig | None = None,
     ) -> None:
         super().__init__()
-        objective.decoder.prepare(decoder)
         self.encoder, self.decoder, self.objective = encoder, decoder, objective
         self.config = config
+        objective.prepare(self, None if config is None else Sizes(tuple(config.shape), config.latent_dim))
         self.densities: dict[str, Distribution] = {}
 
     def forward(self, x: Float[Tensor, "batch *event"]) -> Terms:

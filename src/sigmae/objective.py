@@ -1,25 +1,17 @@
 """The objective: reconstruction + latent term + decoder term, from five parts."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
-from torch import nn, Tensor
+from torch import Tensor
 
 from sigmae.decoder_regularizers import DecoderRegularizer
 from sigmae.latent_regularizers import LatentRegularizer
 from sigmae.likelihoods import Likelihood
-from sigmae.parts import NoRegularizer, Part
+from sigmae.parts import Networks, NoRegularizer, Part, Sizes
 from sigmae.posteriors import Posterior
 from sigmae.propagations import Propagation
-
-
-@runtime_checkable
-class Networks(Protocol):
-    """All that an objective asks of a model."""
-
-    encoder: nn.Module
-    decoder: nn.Module
 
 
 class Terms(NamedTuple):
@@ -48,6 +40,11 @@ class Objective(Part):
     def __post_init__(self) -> None:
         for part in self.parts().values():
             part.check(self)
+
+    def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
+        """Prepare every part."""
+        for part in self.parts().values():
+            part.prepare(networks, sizes)
 
     def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
         """The terms of the loss on a batch."""

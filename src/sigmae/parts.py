@@ -1,10 +1,12 @@
 """What every part of an objective is: a module with typed fields, a check, and hooks for the training loop."""
 
 from dataclasses import dataclass, fields
-from typing import Any, TYPE_CHECKING, TypeVar
+from typing import Any, Protocol, runtime_checkable, TYPE_CHECKING, TypeVar
 
 from torch import nn, Tensor
 from torch.distributions import Distribution
+
+from sigmae.errors import SigmaeError
 
 if TYPE_CHECKING:
     from sigmae.data import Split
@@ -14,12 +16,29 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="Part")
 
 
+@runtime_checkable
+class Networks(Protocol):
+    """All that an objective asks of a model."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shape of an example, and the size of the latent space."""
+
+    shape: tuple[int, ...]
+    latent_dim: int
+
+
 @dataclass(frozen=True)
 class Moment:
     """Where training stands when a hook is called: `epoch` and `step` count from 0."""
 
     model: "Autoencoder"
     train: "Split"
+    validation: "Split"
     epoch: int
     step: int
 
@@ -39,8 +58,31 @@ class Part(nn.Module):
     def check(self, objective: "Objective") -> None:
         """Raise `IncompatibleParts` if this part cannot work beside the others of `objective`."""
 
-    def prepare(self, decoder: nn.Module) -> None:
-        """Change the decoder's layers where the part is a property of them; called once, by the model."""
+    def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
+        """Make the state whose size depends on the model, or change layers; called once, before the optimizer is made.
+
+        `sizes` is None where the model was made without a config.
+        """
+
+    def known(self, sizes: Sizes | None) -> Sizes:
+        """`sizes`, for a part that cannot do without."""
+        if sizes is None:
+            raise SigmaeError(
+                f"{type(self).__name__} has to know the sizes of the model: "
+                "give Autoencoder(..., config=ModelConfig(...))."
+            )
+        return sizes
+
+    def opponent(self) -> nn.Module | None:
+        """The network that is trained against the model, by an optimizer of its own; None for almost all parts.
+
+        Its parameters require no gradients, so that the step of the model leaves them alone.
+        """
+        return None
+
+    def opponent_loss(self) -> Tensor:
+        """What the opponent minimises, on the codes of the last `forward`, detached: called after the model's step."""
+        raise NotImplementedError(f"{type(self).__name__} has no opponent.")
 
     def begin_epoch(self, moment: Moment) -> Tensor | None:
         """Called before an epoch; may return indices of training examples that the epoch leaves out."""

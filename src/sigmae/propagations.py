@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TYPE_CHECKING
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
@@ -20,10 +21,19 @@ Decoder = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class DecodedPoints:
-    """Points of the latent space and what the decoder makes of them, all of equal weight."""
+    """Points of the latent space, what the decoder makes of them, and their weights, which add up to one.
+
+    `weights` None means equal ones; `pooled` that their weighted mean image is scored in place of each of them.
+    """
 
     latents: Float[Tensor, "points batch latent"]
     outputs: Float[Tensor, "points batch *event"]
+    weights: Float[Tensor, " points"] | None = None
+    pooled: bool = False
+
+    def average(self, values: Float[Tensor, "points batch *rest"]) -> Float[Tensor, "batch *rest"]:
+        """The weighted mean of a quantity over the points."""
+        return values.mean(0) if self.weights is None else torch.tensordot(self.weights, values, 1)
 
 
 class Propagation(Part):

@@ -1,5 +1,7 @@
 """Decoder regularizers against autograd's Jacobian, singular values and sums."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -123,8 +125,9 @@ def test_weight_norm_sums_kernels_only():
 def test_spectral_norm_bounds_every_kernel_by_one():
     decoder = convolutions()
     part = SpectralNorm()
-    part.prepare(decoder)
-    part.prepare(decoder)  # a second time changes nothing
+    networks = SimpleNamespace(encoder=decoder, decoder=decoder)
+    part.prepare(networks, None)
+    part.prepare(networks, None)  # a second time changes nothing
     for _ in range(100):
         decoder(torch.randn(4, LATENT, dtype=F64))
     kernel = decoder[4].weight.transpose(0, 1).flatten(1)

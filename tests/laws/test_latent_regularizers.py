@@ -3,12 +3,17 @@
 import pytest
 import torch
 
-from sigmae import KL, MMD, SigmaeError, SquaredNorm
+from sigmae import DecodedPoints, KL, MMD, SigmaeError, SquaredNorm
 from sigmae.kernels import IMQ_SCALES, inverse_multiquadric, radial_basis, squared_distances
 from sigmae.latent_regularizers import squared_mmd
 from sigmae.posteriors import diagonal_gaussian, PointMass
 
 F64 = torch.float64
+
+
+def points(z):
+    """Codes that were decoded to anything."""
+    return DecodedPoints(z[None], torch.zeros(1, len(z), 1, dtype=z.dtype))
 
 
 def gaussian(mean, variance, dim, batch=3):
@@ -20,18 +25,18 @@ def gaussian(mean, variance, dim, batch=3):
 @pytest.mark.parametrize(("variance", "value"), [(10.0, 26.79), (7.943, 19.48), (1.0, 0.0)])
 def test_kl_of_the_ar_elbo_table(variance, value):
     q = gaussian(0.0, variance, dim=8)
-    assert KL().measure(q, q.mean[None]).item() == pytest.approx(value, abs=0.005)
+    assert KL()(q, points(q.mean)).item() == pytest.approx(value, abs=0.005)
 
 
 def test_kl_is_the_closed_form():
     mean, scale = torch.randn(6, 4, dtype=F64), torch.rand(6, 4, dtype=F64) + 0.1
     closed = 0.5 * (mean**2 + scale**2 - 1 - 2 * scale.log()).sum(1).mean()
-    torch.testing.assert_close(KL().measure(diagonal_gaussian(mean, scale), mean[None]), closed)
+    torch.testing.assert_close(KL()(diagonal_gaussian(mean, scale), points(mean)), closed)
 
 
 def test_squared_norm_has_no_half():
     z = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    assert SquaredNorm(2.0).measure(PointMass(z), z[None]).item() == 12.5
+    assert SquaredNorm().measure(PointMass(z), points(z)).item() == 12.5
 
 
 def test_squared_distances_are_cdist():
@@ -82,6 +87,6 @@ def test_the_inverse_multiquadric_is_one_per_scale_at_distance_zero():
 def test_mmd_needs_two_examples_and_a_known_kernel():
     q = PointMass(torch.zeros(1, 3))
     with pytest.raises(SigmaeError, match="raise the batch size or use SquaredNorm"):
-        MMD().measure(q, q.mean[None])
+        MMD().measure(q, points(q.mean))
     with pytest.raises(SigmaeError, match="Did you mean 'rbf'"):
         MMD(kernel="rbff")

@@ -27,6 +27,7 @@ from sigmae import (
 )  # fmt: skip
 from sigmae.config import make_objective, objective_config
 from sigmae.networks import build, NetworkConfig
+from sigmae.parts import Sizes
 
 POSTERIORS = [Delta, lambda: FixedGaussian(0.5), DiagonalGaussian]
 PROPAGATIONS = [Mean, MonteCarlo, lambda: MonteCarlo(3)]
@@ -45,8 +46,9 @@ def networks(objective):
         encoder_outputs=objective.posterior.outputs(LATENT),
         decoder_shape=objective.likelihood.decoder_shape(SHAPE),
     )
-    objective.decoder.prepare(decoder)
-    return SimpleNamespace(encoder=encoder, decoder=decoder)
+    model = SimpleNamespace(encoder=encoder, decoder=decoder)
+    objective.prepare(model, Sizes(SHAPE, LATENT))
+    return model
 
 
 def refusal(posterior, propagation, latent):

@@ -35,10 +35,10 @@ def test_the_incomplete_batch_is_left_out_and_the_order_changes(blobs):
 
     @dataclass(eq=False)
     class Watch(SquaredNorm):
-        def measure(self, q, latents):
+        def measure(self, q, decoded):
             if self.training:
-                seen.append(latents.shape[1])
-            return super().measure(q, latents)
+                seen.append(decoded.latents.shape[1])
+            return super().measure(q, decoded)
 
     model = model_for(blobs, recipes.rae().replace(latent=Watch(0.1)))
     train(model, blobs, TrainingConfig(epochs=1, batch_size=60))
@@ -98,8 +98,8 @@ def test_a_term_that_is_not_finite_stops_with_its_name_and_the_step(blobs, tmp_p
         def begin_step(self, moment):
             self.steps = moment.step
 
-        def measure(self, q, latents):
-            return super().measure(q, latents) * (bad if self.steps >= 12 else 1)
+        def measure(self, q, decoded):
+            return super().measure(q, decoded) * (bad if self.steps >= 12 else 1)
 
     model = model_for(blobs, recipes.rae().replace(latent=Breaks(0.1)))
     with pytest.raises(SigmaeError, match=rf"step 13 \(epoch 2\): the {term} term became {bad}"):

@@ -141,7 +141,8 @@ class Loop:
 
     def moment(self) -> Moment:
         """Where training stands, for the hooks."""
-        return Moment(self.model, self.data.train, self.state.progress.epoch, self.state.progress.step)
+        progress = self.state.progress
+        return Moment(self.model, self.data.train, self.data.validation, progress.epoch, progress.step)
 
     def epoch(self, stop: StopRequest) -> None:
         """The rest of the present epoch, its validation, its record, and a checkpoint."""
