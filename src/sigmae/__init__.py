@@ -21,19 +21,32 @@ _HOME = {
     "Terms": "objective",
     "Delta": "posteriors",
     "FixedGaussian": "posteriors",
+    "IsotropicGaussian": "posteriors",
     "DiagonalGaussian": "posteriors",
+    "FullGaussian": "posteriors",
     "Mean": "propagations",
     "MonteCarlo": "propagations",
+    "SigmaPoints": "propagations",
+    "Linearized": "propagations",
     "DecodedPoints": "propagations",
     "SquaredError": "likelihoods",
     "Gaussian": "likelihoods",
     "Bernoulli": "likelihoods",
     "KL": "latent_regularizers",
+    "Wasserstein2": "latent_regularizers",
     "SquaredNorm": "latent_regularizers",
+    "PlainNorm": "latent_regularizers",
     "MMD": "latent_regularizers",
+    "TotalCorrelation": "total_correlation",
+    "Adversarial": "adversarial",
+    "KernelDensity": "kernel_density",
     "WeightNorm": "decoder_regularizers",
     "GradientPenalty": "decoder_regularizers",
+    "OutputGradient": "decoder_regularizers",
     "SpectralNorm": "decoder_regularizers",
+    "SpectralSum": "decoder_regularizers",
+    "ImportanceWeighted": "bounds",
+    "StickingTheLanding": "bounds",
     "NoRegularizer": "parts",
     "Part": "parts",
     "ModelConfig": "config",
@@ -47,16 +60,27 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
+    from sigmae.adversarial import Adversarial as Adversarial
     from sigmae.api import fit as fit
+    from sigmae.bounds import ImportanceWeighted as ImportanceWeighted, StickingTheLanding as StickingTheLanding
     from sigmae.config import ModelConfig as ModelConfig
     from sigmae.data import Dataset as Dataset, Split as Split
     from sigmae.decoder_regularizers import (
         GradientPenalty as GradientPenalty,
+        OutputGradient as OutputGradient,
         SpectralNorm as SpectralNorm,
+        SpectralSum as SpectralSum,
         WeightNorm as WeightNorm,
     )
     from sigmae.errors import IncompatibleParts as IncompatibleParts, SigmaeError as SigmaeError
-    from sigmae.latent_regularizers import KL as KL, MMD as MMD, SquaredNorm as SquaredNorm
+    from sigmae.kernel_density import KernelDensity as KernelDensity
+    from sigmae.latent_regularizers import (
+        KL as KL,
+        MMD as MMD,
+        PlainNorm as PlainNorm,
+        SquaredNorm as SquaredNorm,
+        Wasserstein2 as Wasserstein2,
+    )
     from sigmae.likelihoods import Bernoulli as Bernoulli, Gaussian as Gaussian, SquaredError as SquaredError
     from sigmae.model import Autoencoder as Autoencoder, load as load
     from sigmae.networks import NetworkConfig as NetworkConfig
@@ -66,9 +90,18 @@ if TYPE_CHECKING:
         Delta as Delta,
         DiagonalGaussian as DiagonalGaussian,
         FixedGaussian as FixedGaussian,
+        FullGaussian as FullGaussian,
+        IsotropicGaussian as IsotropicGaussian,
     )
-    from sigmae.propagations import DecodedPoints as DecodedPoints, Mean as Mean, MonteCarlo as MonteCarlo
+    from sigmae.propagations import (
+        DecodedPoints as DecodedPoints,
+        Linearized as Linearized,
+        Mean as Mean,
+        MonteCarlo as MonteCarlo,
+        SigmaPoints as SigmaPoints,
+    )
     from sigmae.settings import TrainingConfig as TrainingConfig
+    from sigmae.total_correlation import TotalCorrelation as TotalCorrelation
 
 
 def __getattr__(name: str) -> Any:

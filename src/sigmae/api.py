@@ -49,6 +49,7 @@ def plan(
     training = training or TrainingConfig()
     data = load_data(source, data_dir=data_dir, image_size=image_size)
     name, citation, objective = chosen(method, data)
+    network = network or (METHODS[name].network if name in METHODS else None)
     part_settings = [setting for setting in settings if not setting.startswith("network.")]
     objective = with_settings(objective, part_settings) if part_settings else objective
     config = ModelConfig(
@@ -130,7 +131,7 @@ def network_config(network: str | None, data: Dataset, objective: Objective, set
             if not equals:
                 raise SigmaeError(f"A setting of the network is network.option=value, got '{setting}'.")
             options[key.removeprefix("network.")] = literal(value)
-    squashed = data.unit_range and not objective.likelihood.reads_logits
+    squashed = data.unit_range and not objective.likelihood.reads_logits and network != "linear"
     output = options.pop("output", "sigmoid" if squashed else "linear")
     return NetworkConfig(network or default_network(data.shape), output, options)
 

@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from sigmae import decoder_regularizers, latent_regularizers, likelihoods, posteriors, propagations
+from sigmae import (
+    adversarial,
+    bounds,
+    decoder_regularizers,
+    kernel_density,
+    latent_regularizers,
+    likelihoods,
+    posteriors,
+    propagations,
+    total_correlation,
+)
 from sigmae.conversion import structure
 from sigmae.errors import SigmaeError
 from sigmae.networks import NetworkConfig
@@ -16,22 +26,43 @@ from sigmae.settings import DataConfig, TrainingConfig
 PARTS: dict[str, dict[str, type[Part]]] = {
     axis: {part.__name__: part for part in members}
     for axis, members in {
-        "posterior": (posteriors.Delta, posteriors.FixedGaussian, posteriors.DiagonalGaussian),
-        "propagation": (propagations.Mean, propagations.MonteCarlo),
+        "posterior": (
+            posteriors.Delta,
+            posteriors.FixedGaussian,
+            posteriors.IsotropicGaussian,
+            posteriors.DiagonalGaussian,
+            posteriors.FullGaussian,
+        ),
+        "propagation": (
+            propagations.Mean,
+            propagations.MonteCarlo,
+            propagations.SigmaPoints,
+            propagations.Linearized,
+        ),
         "likelihood": (likelihoods.SquaredError, likelihoods.Gaussian, likelihoods.Bernoulli),
         "latent": (
             NoRegularizer,
             latent_regularizers.KL,
+            latent_regularizers.Wasserstein2,
             latent_regularizers.SquaredNorm,
+            latent_regularizers.PlainNorm,
             latent_regularizers.MMD,
+            total_correlation.TotalCorrelation,
+            adversarial.Adversarial,
+            kernel_density.KernelDensity,
         ),
         "decoder": (
             NoRegularizer,
             decoder_regularizers.WeightNorm,
             decoder_regularizers.GradientPenalty,
+            decoder_regularizers.OutputGradient,
             decoder_regularizers.SpectralNorm,
+            decoder_regularizers.SpectralSum,
         ),
     }.items()
+}
+BOUNDS: dict[str, type[Objective]] = {
+    kind.__name__: kind for kind in (Objective, bounds.ImportanceWeighted, bounds.StickingTheLanding)
 }
 
 
@@ -73,9 +104,13 @@ class RunConfig:
 
 def part_config(part: Part) -> dict[str, Any]:
     """A part as {"type": name, field: value, ...}; a third party's type is `module:Class`."""
-    kind = type(part)
-    ours = any(kind in members.values() for members in PARTS.values())
-    return {"type": kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}", **part.settings()}
+    ours = {name: kind for members in PARTS.values() for name, kind in members.items()}
+    return {"type": type_name(type(part), ours), **part.settings()}
+
+
+def type_name(kind: type, ours: Mapping[str, type]) -> str:
+    """The name by which `resolve` finds a class again."""
+    return kind.__name__ if kind in ours.values() else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def make_part(axis: str, config: Mapping[str, Any], trust: Sequence[str] | None = None) -> Part:
@@ -93,21 +128,25 @@ def make_part(axis: str, config: Mapping[str, Any], trust: Sequence[str] | None 
 
 
 def objective_config(objective: Objective) -> dict[str, dict[str, Any]]:
-    """Every part of an objective by its axis."""
-    return {axis: part_config(part) for axis, part in objective.parts().items()}
+    """Every part of an objective by its axis, and its bound where it is another than their sum."""
+    parts = {axis: part_config(part) for axis, part in objective.parts().items()}
+    return parts if type(objective) is Objective else {"bound": {"type": type_name(type(objective), BOUNDS)}, **parts}
 
 
 def make_objective(config: Mapping[str, Mapping[str, Any]], trust: Sequence[str] | None = None) -> Objective:
     """The objective that `objective_config` described."""
-    if set(config) != set(PARTS):
+    if set(config) - {"bound"} != set(PARTS):
         raise SigmaeError(f"An objective has the parts {', '.join(PARTS)}; got {', '.join(config)}.")
-    parts: dict[str, Any] = {axis: make_part(axis, part, trust) for axis, part in config.items()}
-    return Objective(**parts)
+    bound = config.get("bound", {"type": "Objective"})
+    kind = resolve("bound", str(bound.get("type", "")), BOUNDS, trust)
+    parts: dict[str, Any] = {axis: make_part(axis, config[axis], trust) for axis in PARTS}
+    objective: Objective = kind(**parts)
+    return objective
 
 
 def with_settings(objective: Objective, settings: Sequence[str]) -> Objective:
     """The objective after `part.field=value` and `part=Type` settings, in order."""
-    config = objective_config(objective)
+    config = {"bound": {"type": "Objective"}, **objective_config(objective)}
     for setting in settings:
         key, equals, value = setting.partition("=")
         axis, _, name = key.partition(".")

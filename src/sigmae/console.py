@@ -129,12 +129,11 @@ def show_method(method: Method, data: str, as_json: bool) -> None:
         return
     console = wide_console()
     console.print(Text.assemble((method.name, "bold"), f"  {method.summary}"), soft_wrap=True)
-    table = Table("part", "choice", box=None)
     for axis, part in objective.parts().items():
-        table.add_row(axis, repr(part))
-    console.print(table)
+        console.print(f"  {axis:12} {part!r}", soft_wrap=True)
     console.print(f"weights known for: {', '.join(known)}", soft_wrap=True)
-    console.print(f"density that the method samples: {'the prior' if objective.matches_prior else 'gaussian'}")
+    matched = "the prior, scaled where the method knows by how much"
+    console.print(f"density that the method samples: {matched if objective.matches_prior else 'gaussian'}")
     console.print(f"\n{method.paper}\n\n{method.paper.bibtex}", soft_wrap=True)
 
 

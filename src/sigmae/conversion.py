@@ -1,10 +1,11 @@
 """Strict conversion between JSON-like data and typed values."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, get_origin, TypeVar
 
 import cattrs
 from cattrs import transform_error
@@ -23,6 +24,7 @@ def converter() -> cattrs.Converter:
     strict.register_structure_hook(int, lambda value, _: whole(value, int, {}))
     strict.register_structure_hook(float, lambda value, _: finite(value))
     strict.register_structure_hook(str, lambda value, _: whole(value, str, {}))
+    strict.register_structure_hook(float | str, lambda value, _: number_or_text(value))
     return strict
 
 
@@ -46,12 +48,21 @@ def finite(value: Any) -> float:
     return number
 
 
+def number_or_text(value: Any) -> float | str:
+    """A number where it is one, else the text."""
+    try:
+        return finite(value)
+    except ValueError:
+        return whole(value, str, {})
+
+
 def structure(value: Any, kind: Any, where: str) -> Any:
     """A dataclass (or a field's value) from JSON-like data; what is wrong is named with its place."""
     if is_dataclass(kind) and not isinstance(value, Mapping):
         raise SigmaeError(f"In {where}: an object with names belongs there, not {value!r}.")
     try:
-        return converter().structure(value, kind)
+        listed = isinstance(value, str) and get_origin(kind) in (tuple, list, Sequence)
+        return converter().structure(json.loads(value) if listed else value, kind)
     except SigmaeError:
         raise
     except ClassValidationError as error:

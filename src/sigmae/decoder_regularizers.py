@@ -1,22 +1,24 @@
 """Decoder regularizers: what keeps the decoder smooth."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import nn, Tensor
-from torch.distributions import Distribution
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.distributions import Distribution, MultivariateNormal
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from sigmae.errors import SigmaeError
+from sigmae.errors import IncompatibleParts, SigmaeError, unknown
+from sigmae.jacobians import Decoder, frozen_statistics, jacobian_columns
 from sigmae.parts import Networks, Part, Sizes
-from sigmae.propagations import DecodedPoints, Decoder
+from sigmae.propagations import DecodedPoints
+
+if TYPE_CHECKING:
+    from sigmae.objective import Objective
 
 
 class DecoderRegularizer(Part):
@@ -47,27 +49,98 @@ def squared_weights(network: nn.Module) -> Float[Tensor, ""]:
     return torch.stack([layer.weight.square().sum() for layer in layers_with_kernel(network)]).sum()
 
 
+SCALES = ("none", "largest-variance", "largest-eigenvalue")
+
+
+def scale_by(name: str, q: Distribution) -> Float[Tensor, " batch"]:
+    """What a penalty is multiplied by: 1, the largest diagonal entry of Sigma, or its largest eigenvalue."""
+    if name == "none":
+        return torch.ones_like(q.mean[:, 0])
+    if name == "largest-eigenvalue" and isinstance(q, MultivariateNormal):
+        largest: Tensor = torch.linalg.matrix_norm(q.scale_tril, 2)
+        return largest.square()
+    variance: Tensor = q.variance
+    return variance.amax(-1)
+
+
 @dataclass(eq=False)
 class GradientPenalty(DecoderRegularizer):
-    """weight · ||J||_F², J = df/dz the decoder's Jacobian at the points that were decoded: RAE-GP.
+    """weight · scale · ||J||_F², J = df/dz the decoder's Jacobian at the points that were decoded: RAE-GP and UAE.
 
     "probe" is Hutchinson's unbiased estimate by one random sign per output and costs one more backward
     pass; "exact" sums the squares of all columns of J and costs as many forward passes as there are latents.
-    Batch normalization in training mode couples the examples of a batch: "probe" then measures the Jacobian
-    of the whole batch, "exact" the response to moving all its codes alike along each axis.
+    Batch normalization in training mode ties the examples of a batch together: "probe" then measures the Jacobian
+    of the whole batch, "exact" that of every example at the batch's statistics.
+
+    `scale` is "none", or of Sigma "largest-variance", its largest diagonal entry, by which the UAE paper replaces
+    "largest-eigenvalue". Gradients flow through it.
     """
 
     weight: float = 1.0
     estimate: str = "probe"
+    scale: str = "none"
 
     def __post_init__(self) -> None:
         if self.estimate not in ("probe", "exact"):
             raise SigmaeError(f"GradientPenalty estimates by 'probe' or 'exact', got '{self.estimate}'.")
+        if self.scale not in SCALES:
+            raise unknown("scale", self.scale, SCALES)
+
+    def check(self, objective: "Objective") -> None:
+        require_variance(self, self.scale, objective)
 
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
         if self.estimate == "exact":
-            return self.weight * exact_squared_norm(decoder, decoded.latents.flatten(0, 1)).mean()
-        return self.weight * probed_squared_norm(*differentiable(decoded, decoder)).mean()
+            norms = exact_squared_norm(decoder, decoded.latents.flatten(0, 1)).view(decoded.latents.shape[:2])
+        else:
+            norms = probed_squared_norm(*differentiable(decoded, decoder))
+        return self.weight * (scale_by(self.scale, q) * decoded.average(norms)).mean()
+
+
+def require_variance(part: DecoderRegularizer, scale: str, objective: "Objective") -> None:
+    """Refuse to scale by the variance of a point."""
+    if scale != "none" and not objective.posterior.has_density:
+        raise IncompatibleParts(
+            f"{type(part).__name__} cannot be scaled by the variance of {type(objective.posterior).__name__}, "
+            "which has none: set scale to none, or use a posterior with a spread."
+        )
+
+
+@dataclass(eq=False)
+class OutputGradient(DecoderRegularizer):
+    """The penalties of the RAE and UAE authors' code: the gradient g of all outputs' sum by the mean code.
+
+    Not a norm of J: opposite changes of two pixels cancel. "square" sums the squares of the outputs and penalises
+    ||g||² = ||2 Jᵀ f||² (RAE); "plain" sums the outputs and penalises ||g||_2 (UAE), scaled by the variance up to
+    `cap`, and in training only, since the code selects its model without it.
+    """
+
+    weight: float = 1.0
+    outputs: str = "square"
+    scale: str = "none"
+    cap: float = 100.0
+
+    def __post_init__(self) -> None:
+        if self.outputs not in ("square", "plain"):
+            raise unknown("sum of outputs", self.outputs, ["square", "plain"])
+        if self.scale not in SCALES:
+            raise unknown("scale", self.scale, SCALES)
+
+    def check(self, objective: "Objective") -> None:
+        require_variance(self, self.scale, objective)
+
+    def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
+        if self.outputs == "plain" and not self.training:
+            return q.mean.new_zeros(())
+        with torch.enable_grad(), frozen_statistics(decoder):
+            mean = q.mean if q.mean.requires_grad else q.mean.detach().requires_grad_()
+            images = decoder(mean)
+            total = images.square().sum() if self.outputs == "square" else images.sum()
+            (gradient,) = torch.autograd.grad(total, mean, create_graph=True)
+        if self.outputs == "square":
+            return self.weight * gradient.square().sum(-1).mean()
+        norms: Tensor = torch.linalg.vector_norm(gradient, dim=-1)
+        return self.weight * (scale_by(self.scale, q).clamp(max=self.cap) * norms).mean()
 
 
 def differentiable(decoded: DecodedPoints, decoder: nn.Module) -> tuple[Tensor, Tensor]:
@@ -89,32 +162,9 @@ def probed_squared_norm(
     return gradient.square().sum(-1)
 
 
-def exact_squared_norm(decoder: nn.Module, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+def exact_squared_norm(decoder: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
     """||J||_F² of every example: one forward-mode product per latent, all of them stacked."""
-    with frozen_statistics(decoder):
-        columns = jacobian_columns(decoder, latents)
-    return columns.flatten(2).square().sum((0, 2))
-
-
-def jacobian_columns(decode: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, "latent batch *event"]:
-    """Column j of J for every example, j first."""
-    basis = torch.eye(latents.shape[1], dtype=latents.dtype, device=latents.device)
-    tangents = basis.unsqueeze(1).expand(-1, *latents.shape)
-    columns: Tensor = torch.func.vmap(lambda tangent: torch.func.jvp(decode, (latents,), (tangent,))[1])(tangents)
-    return columns
-
-
-@contextmanager
-def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Let batch normalization use the batch's statistics without recording them a second time."""
-    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    try:
-        for layer in layers:
-            layer.track_running_stats = False
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
+    return jacobian_columns(decoder, latents).flatten(2).square().sum((0, 2))
 
 
 @dataclass(eq=False)
@@ -122,12 +172,16 @@ class SpectralNorm(DecoderRegularizer):
     """Every kernel of the decoder divided by its largest singular value: RAE-SN. No term in the loss.
 
     One step of power iteration a training pass, on the kernel flattened to a matrix (Miyato et al., 2018).
+    `encoder` normalizes the encoder's kernels too, as the authors' code does.
     """
 
+    encoder: bool = False
+
     def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
-        for layer in layers_with_kernel(networks.decoder):
-            if not is_parametrized(layer, "weight"):
-                spectral_norm(layer)
+        for network in (networks.decoder, networks.encoder)[: 1 + self.encoder]:
+            for layer in layers_with_kernel(network):
+                if not is_parametrized(layer, "weight"):
+                    spectral_norm(layer)
 
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
         if not all(is_parametrized(layer, "weight") for layer in layers_with_kernel(decoder)):
@@ -136,3 +190,14 @@ class SpectralNorm(DecoderRegularizer):
                 "or call objective.prepare(networks, sizes) before the optimizer is made."
             )
         return decoded.latents.new_zeros(())
+
+
+@dataclass(eq=False)
+class SpectralSum(DecoderRegularizer):
+    """weight · the sum of the kernels' largest singular values: what the UAE authors' code calls weight decay."""
+
+    weight: float = 1.0
+
+    def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
+        kernels = [layer.weight.flatten(1) for layer in layers_with_kernel(decoder)]
+        return self.weight * torch.stack([torch.linalg.matrix_norm(kernel, 2) for kernel in kernels]).sum()

@@ -2,17 +2,18 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import nn, Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from sigmae.errors import IncompatibleParts, SigmaeError
-from sigmae.parts import Part
-from sigmae.propagations import DecodedPoints
+from sigmae.errors import IncompatibleParts, SigmaeError, unknown
+from sigmae.parts import Networks, Part, Sizes
+from sigmae.propagations import DecodedPoints, LinearizedPoints
 
 if TYPE_CHECKING:
     from sigmae.objective import Objective
@@ -53,9 +54,8 @@ class Likelihood(Part):
 
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The reconstruction term: the mean distortion over points and batch, or that of the points' mean image."""
-        if decoded.pooled:
-            return self.distortion(decoded.average(decoded.outputs).unsqueeze(0), x).mean()
-        return decoded.average(self.distortion(decoded.outputs, x)).mean()
+        scored = decoded.scored
+        return scored.average(self.distortion(scored.outputs, x)).mean()
 
 
 def squared_error(
@@ -88,24 +88,164 @@ class SquaredError(Likelihood):
         return scale * squared_error(outputs, x)
 
 
+LOG_2_PI = math.log(2 * math.pi)
+EPSILON = 1e-6
+MEMORY = 100
+
+
 @dataclass(eq=False)
 class Gaussian(Likelihood):
-    """N(x; f(z), variance · I) with a fixed variance; its constant n/2 ln(2 pi variance) is included.
+    """N(x; f(z), variance), its constants included, in the variants of AR-ELBO (Section 4, Table 2).
 
-    Variance 1/2 is SSE + constant, what code that omits the 1/(2 variance) minimises.
+    `variance` is a number; or "learned", by gradients; or "optimal", the maximum of the likelihood in closed form,
+    with the expectation over data and codes inside the logarithm and the batch in its place. `shape` is "iso", one
+    variance for all values, or "diag", one for each; `per` is "dataset", or "sample" for one that depends on z.
+    A learned variance per sample is read off the decoder: a channel more ("iso", averaged over the image), or as
+    many again ("diag"), both log-variances. 1e-6 is added inside the logarithm, but not for one
+    variance for all, and to learned variances of single values, which pixels that never change would drive to zero.
+
+    A number is one variance for all; 1/2 is SSE + constant, what code that omits the 1/(2 variance) minimises.
     """
 
-    variance: float = 0.5
+    variance: float | str = 0.5
+    shape: str = "iso"
+    per: str = "dataset"
+    accepts = (DecodedPoints, LinearizedPoints)
 
     def __post_init__(self) -> None:
-        if not self.variance > 0:
+        if self.shape not in ("iso", "diag"):
+            raise unknown("shape", self.shape, ["iso", "diag"])
+        if self.per not in ("dataset", "sample"):
+            raise unknown("scope of a variance", self.per, ["dataset", "sample"])
+        if isinstance(self.variance, str):
+            if self.variance not in ("learned", "optimal"):
+                raise unknown("variance", self.variance, ["learned", "optimal"])
+        elif not self.variance > 0:
             raise SigmaeError(f"Gaussian needs a variance above 0, got {self.variance}.")
+        elif (self.shape, self.per) != ("iso", "dataset"):
+            raise SigmaeError(
+                f"A fixed variance of {self.variance} is one for all: set variance to learned or optimal for "
+                f"shape='{self.shape}' per='{self.per}'."
+            )
+
+    def check(self, objective: "Objective") -> None:
+        super().check(objective)
+        linear = issubclass(objective.propagation.hands_on, LinearizedPoints)
+        if linear and (self.variance == "optimal" or self.per == "sample"):
+            raise IncompatibleParts(
+                f"{type(objective.propagation).__name__} adds the decoder's spread to a variance that is known before: "
+                "use a fixed or learned variance per dataset, or MonteCarlo."
+            )
+
+    def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
+        if isinstance(self.variance, str) and not hasattr(self, "dims"):
+            shape = self.known(sizes).shape
+            self.dims = len(shape)
+            size = () if self.shape == "iso" else shape
+            if self.variance == "optimal":
+                self.register_buffer("estimate", torch.ones(size))
+                self.register_buffer("batches", torch.zeros(()))
+            elif self.per == "dataset":
+                self.log_variance = nn.Parameter(torch.zeros(size))
+
+    @property
+    def in_decoder(self) -> bool:
+        """Whether the decoder gives log-variances beside the mean."""
+        return self.variance == "learned" and self.per == "sample"
+
+    def decoder_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if not self.in_decoder:
+            return shape
+        return (shape[0] + 1 if self.shape == "iso" else 2 * shape[0], *shape[1:])
+
+    def split(self, outputs: Float[Tensor, "*any"]) -> tuple[Tensor, Tensor]:
+        """The mean, and a variance that broadcasts to it; of an optimal one the running estimate."""
+        if self.in_decoder:
+            axis = outputs.ndim - self.dims
+            size = outputs.shape[axis]
+            means = size - 1 if self.shape == "iso" else size // 2
+            mean, log_variance = outputs.split([means, size - means], dim=axis)
+            if self.shape == "iso":
+                log_variance = log_variance.flatten(axis).mean(-1).reshape(*outputs.shape[:axis], *[1] * self.dims)
+                return mean, log_variance.exp()
+            return mean, log_variance.exp() + EPSILON
+        return outputs, self.data_variance
+
+    @property
+    def data_variance(self) -> Float[Tensor, "..."]:
+        """The variance of p(x|z) where it does not depend on z, else (optimal, per sample) its running average."""
+        match self.variance:
+            case "learned":
+                return self.log_variance.exp() + (EPSILON if self.shape == "diag" else 0.0)
+            case "optimal":
+                return self.get_buffer("estimate")
+        return torch.tensor(self.variance, dtype=torch.float64)
+
+    def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*rest"]:
+        return self.split(outputs)[0] if self.in_decoder else outputs
 
     def distortion(
-        self, outputs: Float[Tensor, "points batch *event"], x: Float[Tensor, "batch *event"]
+        self, outputs: Float[Tensor, "points batch *any"], x: Float[Tensor, "batch *event"]
     ) -> Float[Tensor, "points batch"]:
-        constant = 0.5 * x[0].numel() * math.log(2 * math.pi * self.variance)
-        return squared_error(outputs, x) / (2 * self.variance) + constant
+        mean, variance = self.split(outputs)
+        if variance.numel() == 1:
+            value = variance.reshape(())
+            return squared_error(mean, x) / (2 * value) + 0.5 * x[0].numel() * (LOG_2_PI + value.log())
+        return 0.5 * ((mean - x).square() / variance + variance.log() + LOG_2_PI).flatten(2).sum(-1)
+
+    def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
+        """The reconstruction term: the mean distortion, with the covariance of linearized points if there is one."""
+        if self.variance == "optimal":
+            return self.optimum(decoded.scored, x)
+        mean = super().forward(decoded, x)
+        if not isinstance(decoded, LinearizedPoints):
+            return mean
+        scale = self.data_variance.sqrt()
+        residual = (decoded.outputs[0, decoded.rows] - x[decoded.rows]) / scale
+        factor = (decoded.factor / scale).flatten(2)
+        return mean + spread_correction(residual.flatten(1), factor, decoded.gamma, decoded.logdet_weight).mean()
+
+    def optimum(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
+        """The mean distortion at the best variance: sum over values of 1/2 ln(2 pi e · best variance)."""
+        error = (decoded.outputs - x).square().flatten(2)
+        values = error.shape[-1]
+        whole = error.sum(-1, keepdim=True) if self.shape == "iso" else error
+        shared = decoded.average(whole).mean(0)
+        if self.training:
+            self.remember(shared.detach() * (whole.shape[-1] / values), x.shape[1:])
+        floor = 0.0 if (self.shape, self.per) == ("iso", "dataset") else EPSILON
+        inside = shared.expand(1, 1, -1) if self.per == "dataset" else whole
+        logarithms = ((inside + floor) * (whole.shape[-1] / values)).log().mean(-1)
+        best = 0.5 * values * (logarithms + LOG_2_PI + 1)
+        return best.mean() if self.per == "dataset" else decoded.average(best).mean()
+
+    @torch.no_grad()
+    def remember(self, variance: Float[Tensor, " values"], shape: Sequence[int]) -> None:
+        """Average the batches' variances: all of them up to 100, then the latest about 100."""
+        estimate, batches = self.get_buffer("estimate"), self.get_buffer("batches")
+        batches += 1
+        latest = variance.reshape(() if self.shape == "iso" else tuple(shape))
+        estimate += (latest - estimate) / batches.clamp(max=MEMORY)
+
+
+def spread_correction(
+    residual: Float[Tensor, "rows values"],
+    factor: Float[Tensor, "latent rows values"],
+    gamma: float,
+    logdet_weight: float,
+) -> Float[Tensor, " rows"]:
+    """What U changes in -ln N(x; f(mu), U Uᵀ + D): by residual and U, both divided by D's square root.
+
+    logdet_weight/2 · ln det A - gamma/2 · bᵀ A⁻¹ b, with A = I + UᵀU of the latent's size and b = Uᵀr
+    (determinant lemma and Woodbury's identity; sampling-free VAE, eqs. 19 to 21).
+    """
+    columns = factor.movedim(0, 1)
+    gram = columns @ columns.mT
+    root = torch.linalg.cholesky(gram + torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
+    whitened = torch.linalg.solve_triangular(root, columns @ residual.unsqueeze(-1), upper=False)
+    logdet = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    correction: Tensor = 0.5 * (logdet_weight * logdet - gamma * whitened.square().sum((1, 2)))
+    return correction
 
 
 @dataclass(eq=False)

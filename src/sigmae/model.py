@@ -1,6 +1,7 @@
 """The model: an encoder, a decoder and an objective; encode, decode, sample, interpolate, save, load."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sigmae import __version__
 from sigmae.config import make_objective, ModelConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import scaled
-from sigmae.densities import density_from_tensors, density_tensors, fit_density, sample as sample_density
+from sigmae.densities import density_from_tensors, density_tensors, Draw, fit_density, sample as sample_density
 from sigmae.errors import SigmaeError
 from sigmae.files import read_json, write_json
 from sigmae.networks import build
@@ -102,13 +103,29 @@ class Autoencoder(nn.Module):
 
     @property
     def default_density(self) -> str:
-        """What the method itself samples: the prior where it is matched, else a Gaussian fitted to the codes."""
+        """What the method itself samples: the prior that it matches, else a Gaussian fitted to the codes."""
+        if self.objective.prior_scale != 1:
+            return "scaled-prior"
         return "prior" if self.objective.matches_prior else "gaussian"
 
-    def fit_density(self, name: str, encodings: Float[Tensor, "count latent"], *, seed: int = 0) -> Distribution:
-        """Fit the density of that name to training encodings, and keep it with the model."""
-        self.densities[name] = fit_density(name, encodings, seed=seed)
-        return self.densities[name]
+    def fit_density(
+        self, name: str, encodings: Float[Tensor, "count latent"], *, seed: int = 0, draw: Draw | None = None
+    ) -> Distribution:
+        """Fit the density of that name to training encodings, and keep it with the model.
+
+        A second-stage VAE is trained on what `draw` gives: pass `encoder_draws` of the same images, unless the
+        encoder is deterministic.
+        """
+        scale = self.objective.prior_scale
+        density = fit_density(name, encodings, seed=seed, draw=draw, prior_scale=scale, device=self.device)
+        self.densities[name] = density
+        return density
+
+    def encoder_draws(self, images: Any, batch_size: int = 1000) -> Draw:
+        """A function that draws z ~ q(z|x) of every image, afresh at each call; encoded once, when first called."""
+        posterior = self.objective.posterior
+        outputs = cache(lambda: self._infer(lambda x: self.encoder(scaled(x)), self.as_batch(images), batch_size))
+        return lambda: self._infer(lambda part: posterior(part).sample(), outputs(), batch_size)
 
     def sample(self, count: int, *, density: str | None = None, seed: int = 0) -> Float[Tensor, "count *shape"]:
         """Decode `count` draws of a fitted density (default: what the method means to be sampled)."""

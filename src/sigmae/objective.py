@@ -65,6 +65,11 @@ class Objective(Part):
         return replace(self, **parts)
 
     @property
+    def prior_scale(self) -> float:
+        """The standard deviation of the prior that the codes are matched to: N(0, prior_scale² I)."""
+        return self.latent.prior_scale
+
+    @property
     def matches_prior(self) -> bool:
         """Whether the method means N(0, I) to be sampled; otherwise its simplest density is a Gaussian."""
         return isinstance(self.latent, LatentRegularizer) and self.latent.matches_prior(self.posterior)

@@ -80,6 +80,11 @@ class Part(nn.Module):
         """
         return None
 
+    @property
+    def opponent_rate(self) -> float:
+        """The opponent's learning rate, as a multiple of the model's."""
+        return 1.0
+
     def opponent_loss(self) -> Tensor:
         """What the opponent minimises, on the codes of the last `forward`, detached: called after the model's step."""
         raise NotImplementedError(f"{type(self).__name__} has no opponent.")
@@ -102,6 +107,11 @@ class Part(nn.Module):
 @dataclass(eq=False)
 class NoRegularizer(Part):
     """Asks nothing of the latent space, or nothing of the decoder: always zero."""
+
+    @property
+    def prior_scale(self) -> float:
+        """One, of a prior that is not asked for."""
+        return 1.0
 
     def forward(self, q: Distribution, *_: Any) -> Tensor:
         return q.mean.new_zeros(())

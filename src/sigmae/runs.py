@@ -115,12 +115,12 @@ def train_run(
 def fit_densities(
     model: Autoencoder, data: Dataset, *, seed: int = 0, warn: Callable[[str], None] = SILENT.warning
 ) -> None:
-    """Fit the prior, a Gaussian and GMM-10 to the encodings (means) of the training split.
+    """Fit the prior, what the method means to be sampled, a Gaussian and GMM-10 to the training split's encodings.
 
     One that these encodings do not admit (they are too few, or all the same) is told to `warn` and left out.
     """
     codes = model.encode(data.train.images)
-    for name in ("prior", *DENSITIES):
+    for name in dict.fromkeys(("prior", model.default_density, *DENSITIES)):
         try:
             model.fit_density(name, codes, seed=seed)
         except SigmaeError as error:
@@ -139,7 +139,7 @@ def evaluate_run(
     observers: Observers = SILENT,
 ) -> list[Row]:
     """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns the rows."""
-    ensure_densities(model, data, densities or (), folder, seed)
+    ensure_densities(model, data, densities or (), folder, seed, observers.stage)
     rows: list[Row] = []
     details: dict[str, Any] = {}
     if data.is_image:
@@ -205,13 +205,21 @@ def is_evaluated(folder: Path) -> bool:
     return (folder / "evaluation.json").exists() and (folder / "report.html").exists()
 
 
-def ensure_densities(model: Autoencoder, data: Dataset, names: Sequence[str], folder: Path, seed: int) -> None:
+def ensure_densities(
+    model: Autoencoder,
+    data: Dataset,
+    names: Sequence[str],
+    folder: Path,
+    seed: int,
+    tell: Callable[[str], None] = SILENT.stage,
+) -> None:
     """Fit the densities of those names that the run does not have yet, and keep them with it."""
     missing = [name for name in names if name not in model.densities]
     if missing:
-        codes = model.encode(data.train.images)
+        codes, draw = model.encode(data.train.images), model.encoder_draws(data.train.images)
         for name in missing:
-            model.fit_density(name, codes, seed=seed)
+            tell(f"fitting the density {name}")
+            model.fit_density(name, codes, seed=seed, draw=draw)
         model.save_weights(folder)
 
 

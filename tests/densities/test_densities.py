@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest, multivariate_normal
 
-from sigmae.densities import DENSITIES, density_from_tensors, density_tensors, fit_density, sample
+from sigmae.densities import DENSITIES, density_from_tensors, density_tensors, fit_density, flows, sample
 from sigmae.errors import SigmaeError
 from sigmae.seeds import derived_seed
 
@@ -25,7 +25,12 @@ def correlated(count: int = 500) -> torch.Tensor:
     return torch.randn(count, 4) @ torch.randn(4, 4) + torch.tensor([3.0, -1.0, 0.0, 10.0])
 
 
-NAMES = ["prior", "gaussian", "gmm1", "gmm3"]
+NAMES = ["prior", "gaussian", "gmm1", "gmm3", "second-stage1", "flow"]
+
+
+@pytest.fixture(autouse=True)
+def _quick_flows(monkeypatch):
+    monkeypatch.setattr(flows, "EPOCHS", 1)
 
 
 @pytest.mark.parametrize("name", ["prior", "gaussian", "gmm3"])
@@ -58,6 +63,17 @@ def test_prior_ignores_the_encodings():
     density = fit_density("prior", correlated())
     assert torch.equal(density.mean, torch.zeros(4))
     assert torch.equal(density.variance, torch.ones(4))
+
+
+def test_the_scaled_prior_is_the_prior_scaled():
+    density = fit_density("scaled-prior", correlated(), prior_scale=0.6)
+    assert torch.equal(density.mean, torch.zeros(4))
+    torch.testing.assert_close(density.variance, torch.full((4,), 0.36))
+
+
+def test_a_prior_that_is_not_scaled_is_refused_as_a_scaled_one():
+    with pytest.raises(SigmaeError, match=r"Only a method with a kernel density .* use the prior"):
+        fit_density("scaled-prior", correlated())
 
 
 def test_gaussian_has_the_empirical_mean_and_covariance():
@@ -125,7 +141,7 @@ def test_samples_of_a_gaussian_are_correlated_as_the_encodings_are():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_density_and_same_samples(name):
-    z = three_modes()
+    z = three_modes(300)
     torch.manual_seed(5)
     first = sample(fit_density(name, z, seed=1), 1500, seed=2)
     torch.manual_seed(6)
@@ -137,7 +153,7 @@ def test_same_seed_same_density_and_same_samples(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_global_generators_are_left_alone(name):
-    z = three_modes()
+    z = three_modes(300)
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     sample(fit_density(name, z), 10, seed=0)
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -171,7 +187,7 @@ def test_precision_is_that_of_the_encodings_and_float32_at_least(name, dtype):
 def test_tensors_make_the_same_density_bit_for_bit(name, dtype, tmp_path):
     from safetensors.torch import load_file, save_file
 
-    density = fit_density(name, three_modes().to(dtype))
+    density = fit_density(name, three_modes(300).to(dtype))
     save_file(density_tensors(density), tmp_path / "density.safetensors")
     again = density_from_tensors(load_file(tmp_path / "density.safetensors"))
     assert type(again) is type(density)
@@ -217,7 +233,7 @@ def test_one_dimension():
 
 
 def test_em_that_has_not_converged_is_silent(monkeypatch):
-    monkeypatch.setattr("sigmae.densities.EM_ITERATIONS", 1)
+    monkeypatch.setattr("sigmae.densities.gaussians.EM_ITERATIONS", 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit_density("gmm5", torch.rand(300, 2))
@@ -233,7 +249,7 @@ def test_encodings_that_are_not_finite_are_refused(name, bad):
         fit_density(name, z)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "gmm1", "gmm3"])
+@pytest.mark.parametrize("name", ["gaussian", "gmm1", "gmm3", "second-stage1", "flow"])
 @pytest.mark.parametrize("z", [torch.full((50, 3), 0.1), torch.randn(1, 3), torch.empty(0, 3)])
 def test_a_single_point_is_refused(name, z):
     with pytest.raises(SigmaeError, match=r"two or more different encodings.*use the prior"):
@@ -245,16 +261,21 @@ def test_a_mixture_of_more_components_than_encodings_names_a_smaller_one():
         fit_density("gmm100", torch.randn(50, 2).repeat(10, 1))
 
 
-@pytest.mark.parametrize("name", ["gmm", "gmm0", "gmm-3", "gmm010", "gausian", "xgmm10", "gmm10x", ""])
+@pytest.mark.parametrize(
+    "name", ["gmm", "gmm0", "gmm-3", "gmm010", "gausian", "xgmm10", "gmm10x", "second-stage0", "2-stage", ""]
+)
 def test_unknown_names_are_refused(name):
-    with pytest.raises(SigmaeError, match=r"Unknown density.*gaussian, gmm10, gmm100, prior"):
+    with pytest.raises(
+        SigmaeError, match=r"Unknown density.*flow, gaussian, gmm10, gmm100, prior, scaled-prior, second-stage"
+    ):
         fit_density(name, torch.randn(50, 2))
 
 
 def test_every_described_density_can_be_fitted():
     z = torch.randn(300, 2)
     for name in DENSITIES:
-        assert sample(fit_density(name, z), 2, seed=0).isfinite().all()
+        quick = name.replace("second-stage", "second-stage1")
+        assert sample(fit_density(quick, z, prior_scale=0.5), 2, seed=0).isfinite().all()
 
 
 def test_a_density_of_another_form_cannot_be_taken_apart():

@@ -88,11 +88,19 @@ def test_saved_and_loaded_is_the_same_model(method, tmp_path):
 
 
 def test_the_default_density_is_what_the_method_samples():
-    expected = dict.fromkeys(recipes.METHODS, "gaussian") | {
-        "vae": "prior",
-        "beta-vae": "prior",
-        "wae-mmd": "prior",
-    }
+    deterministic = (
+        "ae",
+        "rae",
+        "rae-l2",
+        "rae-gp",
+        "rae-sn",
+        "rae-gp-code",
+        "rae-sn-code",
+        "rae-l2-uae-code",
+        "cv-vae",
+    )
+    wasserstein = ("vae-w2", "vae-w2-full", "ut-vae-w2", "ut-vae-w2-full", "uae", "uae-diagonal", "uae-code")
+    expected = dict.fromkeys(recipes.METHODS, "prior") | dict.fromkeys((*deterministic, *wasserstein), "gaussian")
     got = {name: "prior" if m.objective().matches_prior else "gaussian" for name, m in recipes.METHODS.items()}
     assert got == expected
 

@@ -26,7 +26,7 @@ def test_every_method_learns(blobs, name):
     progress = train(model, blobs, TrainingConfig(**{**QUICK, "epochs": 15}))
     after = (model.reconstruct(blobs.test.images) - blobs.test.images / 255).square().sum()
     assert after < before
-    assert progress.step == 15 * 8
+    assert progress.step == 15 * (6 if name in ("avae", "avae-code") else 8)  # a fifth of the examples is their bank
     assert all(math.isfinite(value) for value in progress.history[-1]["validation"].values())
 
 

@@ -1,4 +1,4 @@
-"""Two processes follow the trajectory of one, for a method without batch statistics and noise."""
+"""Two processes follow the trajectory of one, for a method without batch statistics and noise, and share opponents."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 
 @pytest.mark.slow
@@ -20,3 +21,49 @@ def test_two_processes_train_as_one(tmp_path):
         return [json.loads(line)["validation"]["loss"] for line in lines]
 
     assert losses(2) == pytest.approx(losses(1), rel=1e-4)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+from sigmae import Dataset, Delta, DiagonalGaussian, Mean, MonteCarlo, Objective, Split, SquaredError, TrainingConfig
+from sigmae.adversarial import Adversarial
+from sigmae.api import plan
+from sigmae.total_correlation import TotalCorrelation
+from sigmae.training import make_fabric, train
+
+TERMS = {
+    "adversarial": lambda: Objective(Delta(), Mean(), SquaredError(), Adversarial(hidden=(8,))),
+    "factor": lambda: Objective(
+        DiagonalGaussian(), MonteCarlo(), SquaredError(), TotalCorrelation(4.0, "discriminator", hidden=(8,))
+    ),
+}
+
+if __name__ == "__main__":
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+    fabric = make_fabric(device="cpu", devices=2)
+    fabric.launch()
+    pixels = torch.randint(0, 256, (120, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    data = Dataset("noise", Split(pixels[:80]), Split(pixels[80:100]), Split(pixels[100:]))
+    settings = TrainingConfig(epochs=2, batch_size=20)
+    model = plan(data, TERMS[name](), latent_dim=2, training=settings).model
+    before = [weight.clone() for weight in model.objective.latent.opponent().parameters()]
+    train(model, data, settings, fabric=fabric)
+    moved = [not torch.equal(a, b) for a, b in zip(before, model.objective.latent.opponent().parameters())]
+    assert all(moved)
+    torch.save([weight.detach() for weight in model.parameters()], folder / f"rank{fabric.global_rank}.pt")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("term", ["adversarial", "factor"])
+def test_two_processes_keep_one_discriminator(tmp_path, term):
+    """The ranks see different codes, and average the gradients of the opponent as those of the model."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(tmp_path), term]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
+
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    assert all(torch.equal(one, other) for one, other in zip(*ranks, strict=True))

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, Tensor
 
 from sigmae.conversion import structure
 from sigmae.errors import SigmaeError
 from sigmae.networks.conv import conv
-from sigmae.networks.mlp import mlp
+from sigmae.networks.mlp import linear, mlp
 from sigmae.networks.rae import rae
 from sigmae.plugins import resolve
 
@@ -20,6 +20,7 @@ Network = Callable[..., tuple[nn.Module, nn.Module]]
 
 NETWORKS: dict[str, Network] = {
     "mlp": mlp,
+    "linear": linear,
     "conv": conv,
     "rae-mnist": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
     "rae-cifar10": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
@@ -27,12 +28,25 @@ NETWORKS: dict[str, Network] = {
 }
 DESCRIPTIONS = {
     "mlp": "Perceptron 512-256 and its mirror image; vectors and small images. Option: hidden.",
+    "linear": "One linear layer each way: the network of a linear VAE, whose optimum is probabilistic PCA.",
     "conv": "Stride-2 convolutions down to 4 by 4, any image size and channels. Option: width (32).",
     "rae-mnist": "The RAE paper's network for MNIST padded to 32 by 32. Options: dense_norm, centre_input, width.",
     "rae-cifar10": "The RAE paper's network for CIFAR-10. Options: dense_norm, centre_input, width.",
     "rae-celeba": "The RAE paper's network for CelebA at 64 by 64. Options: dense_norm, centre_input, width.",
 }
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
+
+
+class MeanActivation(nn.Module):
+    """An activation of the first `channels` outputs, the mean; the log-variances behind them are left as they are."""
+
+    def __init__(self, activation: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.activation, self.channels = activation, channels
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        mean, rest = outputs.tensor_split([self.channels], dim=1)
+        return torch.cat([self.activation(mean), rest], dim=1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,9 @@ def build(
         raise SigmaeError(f"The network {config.name} must return an encoder and a decoder, it returns {pair!r}.")
     encoder, decoder = pair
     if config.output != "linear":
-        decoder = nn.Sequential(decoder, OUTPUTS[config.output]())
+        activation = OUTPUTS[config.output]()
+        extra = decoder_shape[0] - shape[0]
+        decoder = nn.Sequential(decoder, MeanActivation(activation, shape[0]) if extra else activation)
     check_shapes(config.name, encoder, decoder, **sizes)
     return encoder, decoder
 

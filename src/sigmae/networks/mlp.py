@@ -26,6 +26,14 @@ def mlp(
     return encoder, decoder
 
 
+def linear(
+    *, shape: tuple[int, ...], latent_dim: int, encoder_outputs: int, decoder_shape: tuple[int, ...]
+) -> tuple[nn.Module, nn.Module]:
+    """One affine map each way."""
+    sizes = {"latent_dim": latent_dim, "encoder_outputs": encoder_outputs}
+    return mlp(shape=shape, decoder_shape=decoder_shape, hidden=(), **sizes)
+
+
 def layers(sizes: Sequence[int]) -> list[nn.Module]:
     """Linear layers between the sizes, ReLU between the layers."""
     chain: list[nn.Module] = []

@@ -22,6 +22,7 @@ from sigmae.seeds import derived_seed, generator
 from sigmae.settings import TrainingConfig
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
+from sigmae.training.opponents import opponents
 from sigmae.training.signals import Interrupted, stop_on_signals, StopRequest
 from sigmae.training.state import Progress, State
 
@@ -121,12 +122,14 @@ class Loop:
     ) -> None:
         self.data, self.config, self.folder, self.observe, self.fabric = data, config, folder, observe, fabric
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
-        optimizer = Adam(model.parameters(), lr=config.lr, fused=True)
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer = Adam(weights, lr=config.lr, fused=True)
         schedule = ReduceLROnPlateau(optimizer, factor=config.plateau_factor, patience=config.plateau_patience)
         self.model = model
         self.wrapped, self.optimizer = fabric.setup(model, optimizer)
-        self.state = State(model, optimizer, schedule)
         self.parts: Sequence[Part] = list(model.objective.parts().values())
+        self.opponents = opponents(self.parts)
+        self.state = State(model, optimizer, schedule, [opponent.optimizer for opponent in self.opponents])
         self.steps = len(data.train) // config.batch_size
         self.pending: list[Tensor] = []
         self.saved = time.monotonic()
@@ -175,12 +178,17 @@ class Loop:
                 candidates = candidates[~torch.isin(candidates, left_out.cpu())]
         order = torch.randperm(len(candidates), generator=generator(self.config.seed, "epoch", progress.epoch))
         self.steps = len(candidates) // size
+        if not self.steps:
+            raise SigmaeError(
+                f"An epoch has {len(candidates)} examples beside those that the objective keeps for itself, fewer than "
+                f"a batch of {size}: use --batch-size {max(1, len(candidates) // 2)}."
+            )
         rank, ranks = self.fabric.global_rank, self.fabric.world_size
         for batch in range(progress.batch, self.steps):
             yield candidates[order[batch * size : (batch + 1) * size][rank::ranks]]
 
     def step(self, indices: Tensor) -> None:
-        """One optimizer step."""
+        """One step of the model, and one of each opponent."""
         progress = self.state.progress
         torch.manual_seed(derived_seed(self.config.seed, "step", progress.step, self.fabric.global_rank))
         for part in self.parts:
@@ -192,6 +200,8 @@ class Loop:
         if self.config.clip is not None:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.config.clip)
         self.optimizer.step()
+        for opponent in self.opponents:
+            opponent.step(self.optimizer.param_groups[0]["lr"], self.fabric)
         self.pending.append(torch.stack([term.detach() for term in terms]))
         progress.batch += 1
         progress.step += 1
@@ -226,7 +236,7 @@ class Loop:
         rate = self.optimizer.param_groups[0]["lr"]
         terms = self.validate()
         loss = terms["loss"]
-        best = loss < progress.best_loss
+        best = loss < progress.best_loss or bool(self.opponents)  # the verdicts of two discriminators do not compare
         if best:
             progress.best_loss, progress.best_epoch = loss, progress.epoch + 1
             state.keep_best()
@@ -256,7 +266,7 @@ class Loop:
             with self.fabric.autocast():
                 terms = self.validation_terms(scaled(part.to(self.fabric.device)))
             total += len(part) * torch.stack(list(terms)).double().cpu()
-        mean = total / len(images)
+        mean = self.fabric.broadcast(total) / len(images)  # all processes shall decide alike
         if not mean.isfinite().all():
             raise self.diverged("the validation loss is not finite", self.state.progress.step)
         for hook in self.parts:

@@ -37,13 +37,19 @@ class Progress:
 
 @dataclass
 class State:
-    """Model, optimizer, schedule, the best weights so far, and the counters."""
+    """Model, optimizer, schedule, the opponents' optimizers, the best weights so far, and the counters."""
 
     model: nn.Module
     optimizer: Optimizer
     schedule: ReduceLROnPlateau
+    opponents: list[Optimizer] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
     best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """The model's and those of its opponents, by their names in a checkpoint."""
+        return {"optimizer": self.optimizer} | {f"opponent{i}": other for i, other in enumerate(self.opponents)}
 
     def keep_best(self) -> None:
         """Remember the present weights as the best."""
@@ -54,10 +60,10 @@ def save(state: State, folder: Path) -> Path:
     """Write checkpoints/step-N.safetensors under a run's folder, then drop all but the last two."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-    moments = state.optimizer.state_dict()
-    for index, values in moments["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
-    rates = [group["lr"] for group in moments["param_groups"]]
+    for name, optimizer in state.optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{key}": value for key, value in values.items()}
+    rates = [group["lr"] for group in state.optimizer.param_groups]  # an opponent's follows from it
     path = folder / "checkpoints" / f"step-{state.progress.step:08d}.safetensors"
     record = {"progress": json_ready(asdict(state.progress)), "rates": rates}
     save_tensors(path, tensors, record | {"schedule": json_ready(state.schedule.state_dict())})
@@ -91,25 +97,31 @@ def restore(state: State, folder: Path, warn: Callable[[str], None]) -> bool:
 
 def apply(state: State, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
     """Put a checkpoint's content into `state`."""
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in ("model", "best", *state.optimizers)}
     for key, tensor in tensors.items():
         group, _, name = key.partition(".")
         groups[group][name] = tensor
     state.model.load_state_dict(groups["model"])
     state.best = groups["best"]
-    moments = state.optimizer.state_dict()
+    for name, optimizer in state.optimizers.items():
+        apply_moments(optimizer, groups[name])
+    for rates, rate in zip(state.optimizer.param_groups, record["rates"], strict=True):
+        rates["lr"] = rate
+    state.schedule.load_state_dict(from_json(record["schedule"]))
+    state.progress = Progress(**from_json(record["progress"]))
+
+
+def apply_moments(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put the state of an optimizer back: tensors by "index of the weight.name"."""
+    moments = optimizer.state_dict()
     moments["state"] = {}
-    weights = [weight for group in state.optimizer.param_groups for weight in group["params"]]
-    for key, tensor in groups["optimizer"].items():
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         like = weights[int(index)]  # fused Adam reads memory in order, so the layout must be the weight's
         same = tensor if tensor.shape != like.shape else torch.empty_like(like).copy_(tensor)
         moments["state"].setdefault(int(index), {})[name] = same
-    for group, rate in zip(moments["param_groups"], record["rates"], strict=True):
-        group["lr"] = rate
-    state.optimizer.load_state_dict(moments)
-    state.schedule.load_state_dict(from_json(record["schedule"]))
-    state.progress = Progress(**from_json(record["progress"]))
+    optimizer.load_state_dict(moments)
 
 
 def finite(model: nn.Module) -> bool:

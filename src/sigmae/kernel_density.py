@@ -1,0 +1,236 @@
+"""The aggregate posterior by kernel density estimation, pulled towards N(0, I): the aggregate VAE.
+
+Codes are scored by q(z) = mean_i N(z; z'_i, h² I), whose kernels sit on a bank of codes of other examples. Where
+q is N(0, I), the codes themselves follow N(0, alpha² I) with alpha² = 1 - h²: that is what to sample.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import nn, Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.distributions import Distribution
+
+from sigmae.bandwidth import corrected_bandwidth, optimal_bandwidth
+from sigmae.data import scaled
+from sigmae.errors import SigmaeError, unknown
+from sigmae.kernels import squared_distances
+from sigmae.latent_regularizers import LatentRegularizer
+from sigmae.parts import Moment, Networks, Sizes
+from sigmae.propagations import DecodedPoints
+from sigmae.seeds import generator
+
+QUARTER = 4  # of the training split at most is the bank: CIFAR-10 has 10,000 of 40,000 there
+CHUNK = 1000
+CODE_PRIOR_FLOOR = 1e-30
+
+
+@dataclass(eq=False)
+class KernelDensity(LatentRegularizer):
+    """error · mean [ln q(z) - ln N(z; 0, I)], an estimate of KL(q || N(0, I)) (aggregate VAE, Sections III-B to D).
+
+    The weight is no field: it is the mean over the validation images of ||x - x_hat||_2 (eq. 9), measured before
+    the first epoch, or `first_error` then, and after every epoch. h is `bandwidth`, or None for the corrected one
+    of the latent size and the bank's. The bank holds means of q(z|x) that pass no gradients; at most a quarter of
+    the training split, however large `bank` is. Several points of one posterior are scored one by one and averaged.
+
+    `schedule` "refresh" is Algorithm 1: every `redraw_every` epochs another part of the training split becomes the
+    bank, which no step trains on until the next draw, and every `refresh_every` steps it is encoded anew, in
+    evaluation mode. "queue" holds the last `bank` codes of training itself (1,000 are enough) and leaves nothing
+    out; it starts with codes of training images. Under data-parallel training all processes score by the bank of
+    the first, which for a queue is its own share of the batches.
+
+    `convention` "code" is the authors' code: logarithms to base 10, 1e-30 added to the prior, the weight
+    sqrt(mean ||x - x_hat||²). The code divides the reconstruction by it; here it multiplies this term, so that the
+    loss is the code's times the weight.
+
+    Without a `floor` the term has no lower bound: ln q falls with d² / (2 h²) and ln N with d² / 2 only, so that a code
+    far from the whole bank is pushed further away. `floor`, 1 - p in the authors' code (1e-6 for 16 latents), adds
+    their constant to q, beyond which the prior alone acts and pulls such a code back.
+    """
+
+    bank: int = 10_000
+    redraw_every: int = 1
+    refresh_every: int = 10
+    schedule: str = "refresh"
+    bandwidth: float | None = None
+    convention: str = "paper"
+    floor: float | None = None
+    first_error: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("bank", "redraw_every", "refresh_every"):
+            if getattr(self, name) < 1:
+                raise SigmaeError(f"KernelDensity needs a {name} of 1 or more, got {getattr(self, name)}.")
+        for name, known in {"schedule": ("refresh", "queue"), "convention": ("paper", "code")}.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        for name in ("bandwidth", "floor"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise SigmaeError(f"KernelDensity's {name} lies between 0 and 1, got {value:g}: None is its default.")
+        if self.first_error is not None and not 0 < self.first_error < math.inf:
+            raise SigmaeError(f"first_error must be above 0 and finite, got {self.first_error:g}: None measures it.")
+
+    def prepare(self, networks: Networks, sizes: Sizes | None) -> None:
+        """An empty bank: how many codes there are is known with the training data."""
+        self.codes: Tensor = nn.Buffer(torch.zeros(0, 0 if sizes is None else sizes.latent_dim))
+        self.upcoming: Tensor = nn.Buffer(torch.zeros(0, 0))  # a queue's codes with those of the last step
+        self.error: Tensor = nn.Buffer(torch.tensor(self.first_error or 0.0))  # 0: not yet measured
+        self.draw: Tensor = nn.Buffer(torch.tensor(-1))  # which of the bank's draws the codes belong to
+        self.seed: Tensor = nn.Buffer(torch.randint(2**62, ()))
+        self.images, self.fresh = torch.zeros(0), False  # the bank's images, and whether they were just encoded
+
+    @property
+    def centres(self) -> Float[Tensor, "bank latent"]:
+        """The codes under the kernels."""
+        if not len(self.codes):
+            raise SigmaeError(
+                "KernelDensity has no bank of codes yet: sigmae.training.train fills it; in a loop of your own, "
+                "call the objective's begin_epoch before every epoch and its begin_step before every step."
+            )
+        return self.codes
+
+    @property
+    def width(self) -> float:
+        """The standard deviation h of a kernel; while there is no bank, that of one of the size asked for."""
+        if self.bandwidth is not None:
+            return self.bandwidth
+        codes = self.codes if self.codes.shape[1] else self.centres
+        return corrected_bandwidth(optimal_bandwidth(codes.shape[1], len(codes) or self.bank))
+
+    @property
+    def prior_scale(self) -> float:
+        """alpha = sqrt(1 - h²): codes follow N(0, alpha² I) once the term is small."""
+        return math.sqrt(1 - self.width**2)
+
+    def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
+        count, dtype = len(self.centres), self.centres.dtype
+        if self.training and self.schedule == "queue":
+            # What arrived in the last step enters now, after data-parallel training has made all processes agree on
+            # it, so that they agree on the validation loss too.
+            self.codes = self.upcoming
+            self.upcoming = torch.cat([self.codes, q.mean.detach().to(dtype)])[-count:]
+        z = decoded.latents.flatten(0, 1).to(dtype)
+        return decoded.average(self.log_ratio(z).unflatten(0, decoded.latents.shape[:2])).mean()
+
+    def log_ratio(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+        """ln q(z) - ln N(z; 0, I), or log10 with the floors of the authors' code."""
+        latent_dim, h = z.shape[1], self.width
+        constant = latent_dim / 2 * math.log(2 * math.pi)  # which the code leaves out of q, p and their floors
+        q = log_kernel_density(z, self.centres, h)
+        p = -z.square().sum(1) / 2 - constant
+        if self.floor is not None:
+            q = torch.logaddexp(q, torch.full_like(q, log_floor(latent_dim, h, self.floor) - constant))
+        if self.convention == "paper":
+            return q - p
+        p = torch.logaddexp(p, torch.full_like(p, math.log(CODE_PRIOR_FLOOR) - constant))
+        return (q - p) / math.log(10)
+
+    def forward(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
+        return self.error * self.measure(q, decoded)
+
+    def begin_epoch(self, moment: Moment) -> Tensor | None:
+        """Measure the first weight, draw the bank where it is due; the bank's examples are left out of the epoch."""
+        if not self.error:
+            self.error.fill_(self.validation_error(moment))
+        examples, refreshed = len(moment.train), self.schedule == "refresh"
+        draw = moment.epoch // self.redraw_every if refreshed else 0
+        order = torch.randperm(examples, generator=generator(int(self.seed), "bank", draw))
+        chosen = order[: bank_size(self.bank, examples)]
+        self.fresh = draw != int(self.draw)  # a resumed epoch keeps its codes, as old as they are
+        if refreshed or self.fresh:
+            self.images = moment.train.images[chosen].to(self.codes.device)
+        if self.fresh:
+            self.encode(moment)
+            self.draw.fill_(draw)
+        return chosen if refreshed else None
+
+    def begin_step(self, moment: Moment) -> None:
+        """Encode the bank anew where it is due."""
+        if self.schedule == "refresh" and moment.step % self.refresh_every == 0 and not self.fresh:
+            self.encode(moment)
+        self.fresh = False
+
+    def encode(self, moment: Moment) -> None:
+        """The codes of the bank's images, by the encoder as it is, in evaluation mode and without gradients."""
+        self.codes = moment.model.encode(self.images).to(self.codes.device)
+        self.upcoming = self.codes.clone() if self.schedule == "queue" else self.upcoming
+
+    def end_validation(self, moment: Moment, terms: Any) -> None:
+        """The weight of the epoch to come."""
+        self.error.fill_(self.validation_error(moment))
+
+    @torch.no_grad()
+    def validation_error(self, moment: Moment) -> float:
+        """Mean ||x - x_hat||_2 over the validation images; its root mean square in the authors' code."""
+        images, total = moment.validation.images, 0.0
+        for part in images.split(CHUNK):
+            squares = (scaled(part) - moment.model.reconstruct(part)).flatten(1).square().sum(1).double()
+            total += float((squares if self.convention == "code" else squares.sqrt()).sum())
+        mean = total / len(images)
+        return math.sqrt(mean) if self.convention == "code" else mean
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("codes", "upcoming"):  # of the size that the bank had where they were saved
+            if (saved := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, torch.empty_like(saved, device=self.codes.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def bank_size(bank: int, examples: int) -> int:
+    """How many of the training examples are the bank: `bank`, or a quarter of them where that is less."""
+    if examples < 2:
+        raise SigmaeError(
+            "KernelDensity scores codes by those of other examples, and the training split has one example only: "
+            "give two or more, or use SquaredNorm."
+        )
+    return min(bank, max(1, examples // QUARTER))
+
+
+def log_kernel_density(
+    z: Float[Tensor, "batch latent"], bank: Float[Tensor, "bank latent"], bandwidth: float
+) -> Float[Tensor, " batch"]:
+    """ln mean_i N(z; z'_i, h² I) in nats (aggregate VAE, eq. 4, with its normaliser); gradients go through z alone."""
+    count, latent_dim = bank.shape
+    with torch.autocast(z.device.type, enabled=False):  # a distance by a matrix product needs all its digits
+        kernels: Tensor = LogKernels.apply(z, bank, bandwidth)  # type: ignore[no-untyped-call]
+    return kernels - math.log(count) - latent_dim / 2 * math.log(2 * math.pi * bandwidth**2)
+
+
+class LogKernels(Function):
+    """ln sum_i exp(-||z - z'_i||² / (2 h²)), and its gradient sum_i w_i (z'_i - z) / h² under softmax weights w.
+
+    By autograd the forward pass would keep, and the backward pass visit again, several batch x bank matrices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, bank: Tensor, bandwidth: float) -> Tensor:
+        """The logarithm of the sum; keeps the gradient, which is no larger than z."""
+        exponents = squared_distances(z, bank).mul_(-0.5 / bandwidth**2)
+        largest = exponents.amax(1, keepdim=True)
+        kernels = exponents.sub_(largest).exp_()
+        total = kernels.sum(1, keepdim=True)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward((kernels @ bank / total - z) / bandwidth**2)
+        return (largest + total.log()).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient by z; the bank and the bandwidth are constants."""
+        (score,) = ctx.saved_tensors
+        return gradient.unsqueeze(1) * score, None, None
+
+
+def log_floor(latent_dim: int, bandwidth: float, tail: float) -> float:
+    """ln of the authors' eps_q = h^-m exp(-c / 2): one kernel, unnormalised, at the squared distance c in units of h²
+    that a draw of N(0, I) exceeds with probability `tail`.
+    """
+    from scipy.stats import chi2
+
+    return float(-chi2.isf(tail, latent_dim) / 2 - latent_dim * math.log(bandwidth))
