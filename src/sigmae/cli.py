@@ -157,8 +157,8 @@ def sample(
     count
         How many.
     density
-        prior, gaussian, gmm10, gmm100; the one that the method means to be sampled if not given. One that
-        was not fitted yet is fitted to the training data and kept.
+        One of sigmae list densities; the one that the method means to be sampled if not given. One that was
+        not fitted yet is fitted to the training data and kept.
     out
         A .png file for a picture, a .npy file for floats of shape (count, channels, height, width);
         samples.png if not given, samples.npy for data that are not images.
@@ -169,13 +169,26 @@ def sample(
     trust
         A module outside this library that the run may import.
     """
-    from sigmae.runs import load_run, read_run, sample_run
+    from sigmae.console import Display
+    from sigmae.runs import load_run, Observers, read_run, sample_run
 
     if count < 1:
         raise SigmaeError(f"--count must be 1 or more, got {count}.")
     model = load_run(run, trust=trust or ())
     out = out or Path("samples.png" if len(read_run(run).model.shape) == 3 else "samples.npy")
-    sample_run(model, run, out, count=count, density=density, seed=seed, data_dir=data_dir, trust=trust or ())
+    with Display() as display:
+        observers = Observers(stage=display.stage)
+        sample_run(
+            model,
+            run,
+            out,
+            count=count,
+            density=density,
+            seed=seed,
+            data_dir=data_dir,
+            trust=trust or (),
+            observers=observers,
+        )
     print(f"{count} samples in {out}")
 
 

@@ -139,7 +139,7 @@ def evaluate_run(
     observers: Observers = SILENT,
 ) -> list[Row]:
     """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns the rows."""
-    ensure_densities(model, data, densities or (), folder, seed, observers.stage)
+    ensure_densities(model, data, densities or (), folder, observers)
     rows: list[Row] = []
     details: dict[str, Any] = {}
     if data.is_image:
@@ -170,16 +170,17 @@ def sample_run(
     seed: int = 0,
     data_dir: str | Path | None = None,
     trust: Sequence[str] = (),
+    observers: Observers = SILENT,
 ) -> None:
     """Write samples as a picture (.png) or as an array of floats (.npy)."""
     if out.suffix not in (".png", ".npy"):
         raise SigmaeError(f"Samples are written as .png or .npy, got '{out}'.")
-    config = read_run(folder)
-    if out.suffix == ".png" and len(config.model.shape) != 3:
-        raise SigmaeError(f"Vectors of {config.model.shape[0]} values make no picture: write a .npy file, not '{out}'.")
+    shape = read_run(folder).model.shape
+    if out.suffix == ".png" and len(shape) != 3:
+        raise SigmaeError(f"Vectors of {shape[0]} values make no picture: write a .npy file, not '{out}'.")
     name = density or model.default_density
     if name not in model.densities:
-        ensure_densities(model, run_data(folder, data_dir, trust=trust), [name], folder, config.training.seed)
+        ensure_densities(model, run_data(folder, data_dir, trust=trust), [name], folder, observers)
     images = model.sample(count, density=name, seed=seed)
     if out.suffix == ".npy":
         write_atomically(out, lambda path: save_array(path, images))
@@ -206,19 +207,15 @@ def is_evaluated(folder: Path) -> bool:
 
 
 def ensure_densities(
-    model: Autoencoder,
-    data: Dataset,
-    names: Sequence[str],
-    folder: Path,
-    seed: int,
-    tell: Callable[[str], None] = SILENT.stage,
+    model: Autoencoder, data: Dataset, names: Sequence[str], folder: Path, observers: Observers = SILENT
 ) -> None:
     """Fit the densities of those names that the run does not have yet, and keep them with it."""
     missing = [name for name in names if name not in model.densities]
     if missing:
+        seed = read_run(folder).training.seed
         codes, draw = model.encode(data.train.images), model.encoder_draws(data.train.images)
         for name in missing:
-            tell(f"fitting the density {name}")
+            observers.stage(f"fitting the density {name}")
             model.fit_density(name, codes, seed=seed, draw=draw)
         model.save_weights(folder)
 

@@ -1,19 +1,21 @@
 """Densities of a trained model: which are fitted, what they are trained on, and their files."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import sigmae
-from sigmae import MMD
+from sigmae import MMD, runs
 from sigmae.data import load as load_data
 from sigmae.densities import flows, sample
 from sigmae.errors import SigmaeError
 from sigmae.kernel_density import KernelDensity
 from sigmae.model import load_densities
 from sigmae.posteriors import IsotropicGaussian
-from sigmae.runs import ensure_densities, fit_densities
+from sigmae.runs import ensure_densities, fit_densities, Observers
+from sigmae.settings import TrainingConfig
 from sigmae.tensors import load_tensors
 
 IMAGES = (torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 255).byte()
@@ -124,10 +126,14 @@ def test_methods_without_a_scaled_prior_refuse_one():
 def test_a_run_fits_what_is_missing_on_draws_and_tells(monkeypatch, tmp_path):
     model, told = trained(), []
     fitted = {}
-    monkeypatch.setattr(type(model), "fit_density", lambda self, name, z, seed, draw: fitted.update({name: draw()}))
+    monkeypatch.setattr(
+        type(model), "fit_density", lambda self, name, z, seed, draw: fitted.update({name: draw(), "seed": seed})
+    )
     data = load_data(IMAGES)
-    ensure_densities(model, data, ["gmm10", "second-stage1"], tmp_path, 0, told.append)
+    monkeypatch.setattr(runs, "read_run", lambda folder: SimpleNamespace(training=TrainingConfig(seed=3)))
+    ensure_densities(model, data, ["gmm10", "second-stage1"], tmp_path, Observers(stage=told.append))
     assert told == ["fitting the density second-stage1"]
+    assert fitted["seed"] == 3
     assert not torch.equal(fitted["second-stage1"], model.encode(data.train.images))
     assert load_tensors(tmp_path / "densities.safetensors")
 

@@ -55,7 +55,10 @@ def test_metrics_name_their_features():
 def test_densities_and_pictures_have_names():
     assert subject("gmm100") == "samples from a mixture of 100 Gaussians"
     assert picture_title("samples-gmm10") == "Samples from a mixture of 10 Gaussians"
-    assert picture_title("samples-flow") == "Samples, flow"
+    assert picture_title("samples-mine") == "Samples, mine"
+    assert picture_title("samples-second-stage50") == "Samples from a second-stage VAE"
+    assert picture_title("samples-flow") == "Samples from a normalizing flow"
+    assert subject("scaled-prior") == "samples from the scaled prior"
     assert picture_title("neighbours") == "Nearest training images"
     assert picture_caption("samples-gmm10").startswith("Latents drawn from a mixture")
     assert picture_caption("something-else") == ""

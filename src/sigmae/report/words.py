@@ -23,8 +23,11 @@ PARTS = {
 CAPTIONS = {
     "reconstructions": "Held-out images, and what the model makes of them.",
     "samples-prior": "Latents drawn from N(0, I), decoded.",
+    "samples-scaled-prior": "Latents drawn from N(0, (1 - h²) I), decoded.",
     "samples-gaussian": "Latents drawn from one Gaussian fitted to the encodings, decoded.",
     "samples-gmm": "Latents drawn from a mixture of Gaussians fitted to the encodings, decoded.",
+    "samples-second-stage": "Latents drawn from a second VAE, trained on the encodings, decoded.",
+    "samples-flow": "Latents drawn from a normalizing flow fitted to the encodings, decoded.",
     "samples": "Latents drawn from this density, decoded.",
     "interpolations": "Paths between the encodings of held-out images, decoded.",
     "neighbours": "Decoded samples, and the training image nearest to each. "
@@ -48,7 +51,14 @@ def metric_name(metric: str) -> str:
 
 def subject(of: str) -> str:
     """What was measured or drawn: `gmm10` as "samples from a mixture of 10 Gaussians"."""
-    densities = {"prior": "samples from the prior", "gaussian": "samples from a fitted Gaussian"}
+    densities = {
+        "prior": "samples from the prior",
+        "scaled-prior": "samples from the scaled prior",
+        "gaussian": "samples from a fitted Gaussian",
+        "flow": "samples from a normalizing flow",
+    }
+    if of.startswith("second-stage"):
+        return "samples from a second-stage VAE"
     if mixture := re.fullmatch(r"gmm(\d+)", of):
         return f"samples from a mixture of {mixture[1]} Gaussians"
     return densities.get(of, of)
