@@ -36,7 +36,7 @@ class Adversarial(LatentRegularizer):
             self.discriminator = discriminator(self.known(sizes).latent_dim, self.hidden, 1, slope=self.slope)
 
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
-        z = decoded.latents[0]
+        z = decoded.draw
         self.codes = z.detach()
         return mistaken_for(self.discriminator(z), prior=True)
 

@@ -1,5 +1,7 @@
 """Bounds that are no sum of a mean reconstruction and a divergence: other ways from the same parts to a loss."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
@@ -35,11 +37,11 @@ class ImportanceWeighted(SampledBound):
     """
 
     def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
-        q = self.posterior(model.encoder(x))
+        q = self.encode(model, x)
         decoded = self.propagation(q, model.decoder)
         distortion = self.likelihood.distortion(decoded.outputs, x)
         weights = -distortion - log_ratio(q, decoded)
-        loss = -(weights.logsumexp(0) - weights.new_tensor(len(weights)).log()).mean()
+        loss = -(weights.logsumexp(0) - math.log(len(weights))).mean()
         reconstruction = (weights.softmax(0) * distortion).sum(0).mean()
         return Terms(reconstruction, loss - reconstruction, loss.new_zeros(()))
 
@@ -51,7 +53,7 @@ class StickingTheLanding(SampledBound):
     """
 
     def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
-        q = self.posterior(model.encoder(x))
+        q = self.encode(model, x)
         decoded = self.propagation(q, model.decoder)
         latent = log_ratio(detached(q), decoded).mean()
         return Terms(self.likelihood(decoded, x), latent, latent.new_zeros(()))

@@ -6,6 +6,7 @@ q is N(0, I), the codes themselves follow N(0, alpha² I) with alpha² = 1 - h²
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ CODE_PRIOR_FLOOR = 1e-30
 
 @dataclass(eq=False)
 class KernelDensity(LatentRegularizer):
-    """error · mean [ln q(z) - ln N(z; 0, I)], an estimate of KL(q || N(0, I)) (aggregate VAE, Sections III-B to D).
+    """error · mean [ln q(z) - ln N(z; 0, I)], an estimate of KL(q || N(0, I)) (aggregate VAE, Section III-B).
 
     The weight is no field: it is the mean over the validation images of ||x - x_hat||_2 (eq. 9), measured before
     the first epoch, or `first_error` then, and after every epoch. h is `bandwidth`, or None for the corrected one
@@ -227,6 +228,7 @@ class LogKernels(Function):
         return gradient.unsqueeze(1) * score, None, None
 
 
+@cache
 def log_floor(latent_dim: int, bandwidth: float, tail: float) -> float:
     """ln of the authors' eps_q = h^-m exp(-c / 2): one kernel, unnormalised, at the squared distance c in units of h²
     that a draw of N(0, I) exceeds with probability `tail`.

@@ -13,8 +13,9 @@ def squared_distances(
     u: Float[Tensor, "points latent"], v: Float[Tensor, "others latent"]
 ) -> Float[Tensor, "points others"]:
     """||u_i - v_j||² by one matrix product; rounding below zero is clamped."""
-    squares = u.square().sum(-1, keepdim=True) + v.square().sum(-1)
-    return torch.addmm(squares, u, v.T, alpha=-2).clamp_min(0)
+    with torch.autocast(u.device.type, enabled=False):  # the differences of squares need their 32 bits
+        squares = u.square().sum(-1, keepdim=True) + v.square().sum(-1)
+        return torch.addmm(squares, u, v.T, alpha=-2).clamp_min(0)
 
 
 def inverse_multiquadric(

@@ -120,7 +120,7 @@ def spread_difference(q: Distribution, *, exact: bool = False) -> Float[Tensor, 
     if exact:
         values: Tensor = torch.linalg.svdvals(scale)
         return values - 1
-    return (scale - torch.eye(scale.shape[-1]).to(scale)).flatten(1)
+    return (scale - torch.eye(scale.shape[-1], dtype=scale.dtype, device=scale.device)).flatten(1)
 
 
 @dataclass(eq=False)
@@ -152,7 +152,7 @@ class PlainNorm(LatentRegularizer):
 
 @dataclass(eq=False)
 class MMD(LatentRegularizer):
-    """Squared maximum mean discrepancy between the batch's codes and as many draws of the prior.
+    """Squared maximum mean discrepancy between the batch's codes, one for each example, and as many draws of the prior.
 
     `kernel` is "imq", the sum of inverse multiquadrics at seven scales, or "rbf".
     """
@@ -165,7 +165,7 @@ class MMD(LatentRegularizer):
             raise unknown("kernel", self.kernel, KERNELS)
 
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
-        z = decoded.latents[0]
+        z = decoded.draw
         return squared_mmd(z, torch.randn_like(z), KERNELS[self.kernel])
 
 

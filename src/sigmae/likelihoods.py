@@ -30,6 +30,11 @@ class Likelihood(Part):
     reads_logits: ClassVar[bool] = False
     unit_range: ClassVar[bool] = False
 
+    @property
+    def reads_means(self) -> bool:
+        """Whether the decoder's outputs are images and nothing else, so that they may be averaged."""
+        return not self.reads_logits
+
     def check(self, objective: "Objective") -> None:
         handed = objective.propagation.hands_on
         if handed not in self.accepts:
@@ -104,6 +109,8 @@ class Gaussian(Likelihood):
     many again ("diag"), both log-variances. 1e-6 is added inside the logarithm, but not for one
     variance for all, and to learned variances of single values, which pixels that never change would drive to zero.
 
+    In data-parallel training each process takes the optimum over its own part of the batch.
+
     A number is one variance for all; 1/2 is SSE + constant, what code that omits the 1/(2 variance) minimises.
     """
 
@@ -147,6 +154,10 @@ class Gaussian(Likelihood):
                 self.register_buffer("batches", torch.zeros(()))
             elif self.per == "dataset":
                 self.log_variance = nn.Parameter(torch.zeros(size))
+
+    @property
+    def reads_means(self) -> bool:
+        return not self.in_decoder
 
     @property
     def in_decoder(self) -> bool:
@@ -200,10 +211,11 @@ class Gaussian(Likelihood):
         mean = super().forward(decoded, x)
         if not isinstance(decoded, LinearizedPoints):
             return mean
-        scale = self.data_variance.sqrt()
-        residual = (decoded.outputs[0, decoded.rows] - x[decoded.rows]) / scale
-        factor = (decoded.factor / scale).flatten(2)
-        return mean + spread_correction(residual.flatten(1), factor, decoded.gamma, decoded.logdet_weight).mean()
+        with torch.autocast(x.device.type, enabled=False):  # the m by m systems need their 32 bits
+            scale = self.data_variance.sqrt()
+            residual = (decoded.outputs[0, decoded.rows].to(x.dtype) - x[decoded.rows]) / scale
+            factor = (decoded.factor.to(x.dtype) / scale).flatten(2)
+            return mean + spread_correction(residual.flatten(1), factor, decoded.gamma, decoded.logdet_weight).mean()
 
     def optimum(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The mean distortion at the best variance: sum over values of 1/2 ln(2 pi e · best variance)."""

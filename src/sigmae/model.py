@@ -81,13 +81,13 @@ class Autoencoder(nn.Module):
 
     def posterior(self, images: Any) -> Distribution:
         """q(z|x) of one batch of images, in the mode and with the gradients of the caller."""
-        q: Distribution = self.objective.posterior(self.encoder(scaled(self.as_batch(images).to(self.device))))
+        q: Distribution = self.objective.encode(self, scaled(self.as_batch(images).to(self.device)))
         return q
 
     def encode(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count latent"]:
         """The mean of q(z|x) of every image: array or tensor [count, *shape], uint8 or floats."""
         return self._infer(
-            lambda x: self.objective.posterior(self.encoder(scaled(x))).mean,
+            lambda x: self.objective.encode(self, scaled(x)).mean,
             self.as_batch(images),
             batch_size,
         )

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from sigmae.decoder_regularizers import DecoderRegularizer
 from sigmae.latent_regularizers import LatentRegularizer
@@ -48,13 +50,19 @@ class Objective(Part):
 
     def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
         """The terms of the loss on a batch."""
-        q = self.posterior(model.encoder(x))
+        q = self.encode(model, x)
         decoded = self.propagation(q, model.decoder)
         return Terms(
             reconstruction=self.likelihood(decoded, x),
             latent=self.latent(q, decoded),
             decoder=self.decoder(q, decoded, model.decoder),
         )
+
+    def encode(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Distribution:
+        """q(z|x), in 32 bits or more: 16 cannot tell a narrow posterior's codes from its mean."""
+        outputs: Tensor = model.encoder(x)
+        q: Distribution = self.posterior(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))
+        return q
 
     def parts(self) -> dict[str, Part]:
         """The five parts by their axis, in the order of the equation."""

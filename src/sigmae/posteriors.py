@@ -74,20 +74,25 @@ def factor_column(
 ) -> Float[Tensor, "points batch latent"]:
     """Column `axes` of every example's L (its row, if asked), gathered: the rest of L is never copied."""
     scale, latent = scale_of(q), q.mean.shape[1]
-    index = axes.unsqueeze(-1)
     if scale.ndim == 2:
-        value = scale.expand(len(axes), -1, -1).gather(-1, index)
-        return scale.new_zeros(*axes.shape, latent).scatter(-1, index, value)
-    factor = scale.expand(len(axes), -1, -1, -1)
+        return scale.new_zeros(*axes.shape, latent).scatter(
+            -1, axes.unsqueeze(-1), scale.gather(1, axes.T).T[..., None]
+        )
     if rows:
-        return factor.gather(-2, index.unsqueeze(-1).expand(-1, -1, 1, latent)).squeeze(-2)
-    return factor.gather(-1, index.unsqueeze(-2).expand(-1, -1, latent, 1)).squeeze(-1)
+        return scale.gather(1, axes.T.unsqueeze(2).expand(-1, -1, latent)).transpose(0, 1)
+    return scale.gather(2, axes.T.unsqueeze(1).expand(-1, latent, -1)).movedim(2, 0)
 
 
 def factor_columns(q: Distribution) -> Float[Tensor, "latent batch latent"]:
     """All columns of L, the column first."""
     scale = scale_of(q)
     return (torch.diag_embed(scale) if scale.ndim == 2 else scale).movedim(-1, 0)
+
+
+def axis_variance(q: Distribution) -> Float[Tensor, "batch latent"]:
+    """||L_i||² of every column of L: the variance along the axis of its sigma points."""
+    scale = scale_of(q)
+    return scale.square() if scale.ndim == 2 else scale.square().sum(-2)
 
 
 def detached(q: Distribution) -> Distribution:

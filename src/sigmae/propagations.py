@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
 from sigmae.jacobians import Decoder, push_forward, recorded_statistics
 from sigmae.parts import Part
-from sigmae.posteriors import factor_column, factor_columns
+from sigmae.posteriors import axis_variance, factor_column, factor_columns
 
 if TYPE_CHECKING:
     from sigmae.objective import Objective
@@ -33,6 +33,14 @@ class DecodedPoints:
     def average(self, values: Float[Tensor, "points batch *rest"]) -> Float[Tensor, "batch *rest"]:
         """The weighted mean of a quantity over the points."""
         return values.mean(0) if self.weights is None else torch.tensordot(self.weights, values, 1)
+
+    @property
+    def draw(self) -> Float[Tensor, "batch latent"]:
+        """One point of every example, picked at random: what stands for a draw of q."""
+        points, batch, _ = self.latents.shape
+        if points == 1:
+            return self.latents[0]
+        return self.latents[torch.randint(points, (batch,)), torch.arange(batch)]
 
     @property
     def scored(self) -> "DecodedPoints":
@@ -149,6 +157,11 @@ class SigmaPoints(Propagation):
 
     def check(self, objective: "Objective") -> None:
         require_spread(self, objective, "spreads points")
+        if self.pool == "mean" and not objective.likelihood.reads_means:
+            raise IncompatibleParts(
+                "SigmaPoints averages the decoder's outputs, and those that "
+                f"{type(objective.likelihood).__name__} reads are not images alone: score the points, by pool='points'."
+            )
 
     def forward(self, q: Distribution, decode: Decoder) -> DecodedPoints:
         if q.mean.shape[1] + self.kappa <= 0:
@@ -185,8 +198,8 @@ class SigmaPoints(Propagation):
         pairs, latent = self.count // 2, q.mean.shape[1]
         if pairs > latent:
             raise SigmaeError(f"There are {latent} pairs of sigma points, and count={self.count} asks for {pairs}.")
-        spread = {"largest": q.variance, "smallest": -q.variance}
-        order = spread[self.scheme] if self.scheme in spread else torch.rand_like(q.mean)
+        sign = {"largest": 1, "smallest": -1}.get(self.scheme)
+        order = torch.rand_like(q.mean) if sign is None else sign * axis_variance(q)
         return order.topk(pairs, dim=1).indices.T
 
 
@@ -198,7 +211,7 @@ def sigma_points(
     kappa: float,
     rows: bool = False,
 ) -> Float[Tensor, "points batch latent"]:
-    """mu + sign · sqrt(m + kappa) L_i for the axis i of every point (UAE, Section 3.1), from gathered columns of L."""
+    """mu + sign · sqrt(m + kappa) L_i for the axis i of every point (UAE, eq. 5), from gathered columns of L."""
     offsets = factor_column(q, axes, rows=rows)
     mean: Tensor = q.mean
     reach: float = (mean.shape[1] + kappa) ** 0.5

@@ -32,7 +32,7 @@ class TrainingConfig:
     clip: float | None = None
     """Largest norm of the gradient; larger ones are scaled down to it."""
     patience: int | None = None
-    """Stop after so many epochs without a better validation loss."""
+    """Stop after so many epochs without a better validation loss; never with a discriminator, whose verdicts vary."""
     plateau_patience: int = 5
     """Lower the learning rate after so many epochs without a better validation loss."""
     plateau_factor: float = 0.5

@@ -18,7 +18,7 @@ from sigmae.discriminators import discriminator, require_rate
 from sigmae.errors import IncompatibleParts, unknown
 from sigmae.latent_regularizers import kl_to_prior, LatentRegularizer
 from sigmae.parts import Networks, Sizes
-from sigmae.posteriors import diagonal_gaussian, full_gaussian, Posterior, scale_of
+from sigmae.posteriors import diagonal_gaussian, Posterior, scale_of
 from sigmae.propagations import DecodedPoints
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ class TotalCorrelation(LatentRegularizer):
         return posterior.learns_spread
 
     def forward(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
-        q = in_single_precision(q)
         if self.estimate == "decomposed":
             information, correlation, dimension_wise = decomposition(q, q.rsample())
             return information + (1 + self.weight) * correlation + dimension_wise
@@ -141,10 +140,3 @@ def decomposition(q: Distribution, z: Float[Tensor, "batch latent"]) -> Decompos
 def permuted(z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
     """Every latent permuted across the batch by itself: the marginals stay, the dependence goes."""
     return z.gather(0, torch.rand(z.shape, device=z.device).argsort(0))
-
-
-def in_single_precision(q: Distribution) -> Distribution:
-    """The same Gaussian in 32 bits or more: in 16, a code is not told from the mean of a narrow posterior."""
-    wide = torch.promote_types(q.mean.dtype, torch.float32)
-    mean, scale = q.mean.to(wide), scale_of(q).to(wide)
-    return diagonal_gaussian(mean, scale) if scale.ndim == 2 else full_gaussian(mean, scale)

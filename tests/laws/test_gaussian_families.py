@@ -8,6 +8,7 @@ import torch
 from sigmae import DecodedPoints, Delta, IncompatibleParts, KL, Objective, SigmaeError, SquaredError
 from sigmae.latent_regularizers import kl_to_prior, spread_difference, Wasserstein2
 from sigmae.posteriors import (
+    axis_variance,
     detached,
     diagonal_gaussian,
     factor_column,
@@ -146,6 +147,33 @@ def test_the_largest_and_smallest_axes_are_chosen_by_variance():
     for scheme, axis in (("largest", 1), ("smallest", 0)):
         points = SigmaPoints(2, scheme)(q, lambda z: z).latents
         assert points[0, 0].nonzero().tolist() == [[axis]]
+
+
+def test_the_largest_axis_of_a_full_factor_is_a_column():
+    """The second column is the longest, though the last latent has the largest variance."""
+    factor = torch.tensor([[[2.0, 0, 0], [0, 1.0, 0], [0, 1.9, 1.5]]], dtype=F64)
+    q = full_gaussian(torch.zeros(1, 3, dtype=F64), factor)
+    assert q.variance.argmax() == 2
+    torch.testing.assert_close(axis_variance(q), torch.tensor([[4.0, 4.61, 2.25]], dtype=F64))
+    largest = SigmaPoints(2, "largest", kappa=0.0)(q, lambda z: z).latents[0, 0]
+    torch.testing.assert_close(largest, 3**0.5 * factor[0, :, 1])
+
+
+def test_gathering_columns_copies_the_factor_once_at_most():
+    """The gradient of a column has the size of L, not of 2m + 1 copies of it."""
+    q = full_gaussian(torch.randn(2, 32), torch.eye(32).repeat(2, 1, 1).requires_grad_())
+    axes = torch.arange(32).unsqueeze(1).expand(-1, 2)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        factor_column(q, axes).sum().backward()
+    assert max(event.self_cpu_memory_usage for event in profile.events()) <= 4 * q.scale_tril.nbytes
+
+
+def test_one_point_of_each_example_stands_for_a_draw():
+    """Antithetic points in order lie on one side of the mean; picked at random they do not."""
+    q = diagonal_gaussian(torch.zeros(4000, 2), torch.ones(4000, 2))
+    draw = SigmaPoints(2, "pairs", kappa=0.0)(q, lambda z: z).draw
+    torch.testing.assert_close(draw.mean(0), torch.zeros(2), atol=0.1, rtol=0)
+    torch.testing.assert_close(torch.cov(draw.T), torch.eye(2), atol=0.1, rtol=0)
 
 
 def test_all_pairs_are_the_covariance_of_q_but_for_kappa():

@@ -109,6 +109,8 @@ def refusal(posterior, propagation, likelihood, latent, decoder):
     point = isinstance(posterior, Delta) or repr(posterior) == repr(IsotropicGaussian(0.0))
     if point and not isinstance(propagation, Mean):
         return "but all samples of"
+    if getattr(propagation, "pool", "points") == "mean" and not likelihood.reads_means:
+        return "are not images alone"
     if isinstance(propagation, Linearized):
         if not isinstance(likelihood, Gaussian):
             return "cannot score the LinearizedPoints"

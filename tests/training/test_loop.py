@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from sigmae import Objective, recipes, SigmaeError, SquaredNorm, TrainingConfig
+from sigmae import Objective, recipes, SigmaeError, SquaredNorm, Terms, TrainingConfig
 from sigmae.api import plan
 from sigmae.recipes import METHODS
 from sigmae.training import train
@@ -74,6 +74,24 @@ def test_the_best_validation_weights_are_kept(blobs):
     model.eval()
     with torch.no_grad():
         assert model(blobs.validation.images / 255).loss.item() == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_the_learning_rate_falls_on_a_plateau_below_zero(blobs, monkeypatch):
+    """A relative threshold would call an unchanged negative loss better every time."""
+    model = model_for(blobs)
+    monkeypatch.setattr(type(model), "forward", lambda self, x: Terms(self.encoder(x).sum() * 0 - 5, *torch.zeros(2)))
+    settings = TrainingConfig(epochs=6, batch_size=20, lr=0.1, plateau_patience=1)
+    assert train(model, blobs, settings).history[-1]["lr"] < 0.1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_a_step_in_bfloat16_as_a_gpu_casts(blobs, name, monkeypatch):
+    """A GPU's autocast widens exp and leaves the rest in 16 bits; a CPU's does not, so it is made to."""
+    wide = torch.Tensor.exp
+    monkeypatch.setattr(torch.Tensor, "exp", lambda self: wide(self.float() if self.dtype == torch.bfloat16 else self))
+    settings = TrainingConfig(epochs=1, batch_size=40, precision="bf16")
+    history = train(model_for(blobs, name), blobs, settings).history
+    assert all(math.isfinite(value) for value in history[-1]["train"].values())
 
 
 def test_early_stopping_and_the_plateau_schedule(blobs):

@@ -26,7 +26,7 @@ def standard_normal(codes: Codes) -> Distribution:
 def scaled_prior(codes: Codes) -> Distribution:
     """N(0, (1 - h²) I): what the codes of a kernel density estimate of bandwidth h follow when it matches N(0, I).
 
-    The sampling prior of the aggregate VAE (Saseendran et al., Algorithm 1); its scale is the objective's
+    The sampling prior of the aggregate VAE (Saha et al., Section III-B); its scale is the objective's
     `prior_scale`. Raises `SigmaeError` where that is 1.
     """
     if codes.prior_scale == 1:

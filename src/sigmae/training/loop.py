@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FLUSH_EVERY = 20  # steps between looks at the loss: looking makes a GPU wait
 CHECKPOINT_SECONDS = 20.0
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, n
         raise SigmaeError(f"There is no device '{device}' on this machine, or torch cannot use it. There is: {there}.")
     if device in ("auto", "cuda") and 0 < torch.cuda.device_count() < devices:
         raise SigmaeError(f"This machine has {torch.cuda.device_count()} CUDA devices, not {devices}.")
-    exact = {"32": "32-true", "bf16": "bf16-mixed"}[precision]
     strategy = "ddp" if devices * nodes > 1 else "auto"
-    return Fabric(accelerator=device, devices=devices, num_nodes=nodes, precision=exact, strategy=strategy)  # type: ignore[arg-type]
+    fabric = Fabric(
+        accelerator=device, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision], strategy=strategy
+    )
+    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]  # images keep 32 bits
+    return fabric
 
 
 def train(
@@ -74,7 +78,7 @@ def train(
     warn: Callable[[str], None] = lambda message: None,
     fabric: "Fabric | None" = None,
 ) -> Progress:
-    """Train `model` in place and leave it with the weights of the best validation loss.
+    """Train `model` in place and leave it with the weights of the best validation loss (with an opponent: the last).
 
     With a folder, state is saved there every 20 seconds, at the end and when interrupted, and the same call
     continues from it; on a CPU it ends with the same bits as an undisturbed run.
@@ -124,7 +128,13 @@ class Loop:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer = Adam(weights, lr=config.lr, fused=True)
-        schedule = ReduceLROnPlateau(optimizer, factor=config.plateau_factor, patience=config.plateau_patience)
+        schedule = ReduceLROnPlateau(
+            optimizer,
+            factor=config.plateau_factor,
+            patience=config.plateau_patience,
+            threshold=0.0,  # a share of a loss below zero would call every epoch better
+            threshold_mode="abs",
+        )
         self.model = model
         self.wrapped, self.optimizer = fabric.setup(model, optimizer)
         self.parts: Sequence[Part] = list(model.objective.parts().values())
