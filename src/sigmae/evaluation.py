@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sigmae import figures
 from sigmae.data import Dataset, scaled, Split
+from sigmae.likelihoods import Gaussian
 from sigmae.metrics.features import extract, Features
 from sigmae.metrics.frechet import feature_statistics, frechet_distance
 from sigmae.metrics.images import squared_error, to_uint8
@@ -24,6 +25,7 @@ COUNT = 10_000
 PROTOCOL = "against the test split; reconstructions and interpolations of the validation split"
 METRICS = {
     "squared_error": "Squared error of reconstructions of the test split, summed over an image's values.",
+    "decoder_variance": "The variance of p(x|z) that training found, for learned and optimal variances.",
     "fid-FEATURES": "Fréchet distance to the test split of reconstructions, samples per density, interpolations.",
 }
 
@@ -56,7 +58,7 @@ def evaluate(
     images take part in each distance, and no more samples are drawn than the test split has images.
     """
     tell("squared error")
-    rows = [error_row(model, data.test)]
+    rows = [error_row(model, data.test), *variance_rows(model, data)]
     if features is None:
         return rows
     count = min(count, len(data.test))
@@ -78,6 +80,17 @@ def error_row(model: Autoencoder, split: Split) -> Row:
     parts = [squared_error(real=scaled(x), generated=model.reconstruct(x)) for x in split.images.split(1000)]
     error = float(torch.cat(parts).mean())
     return Row("squared_error", "reconstructions", error, "sum per image", len(split), "test split, means")
+
+
+def variance_rows(model: Autoencoder, data: Dataset) -> list[Row]:
+    """The decoder's variance where training has found one for all codes: its mean over the values of an example."""
+    likelihood = model.objective.likelihood
+    if not isinstance(likelihood, Gaussian) or not isinstance(likelihood.variance, str) or likelihood.in_decoder:
+        return []
+    variance = float(likelihood.data_variance.mean())
+    return [
+        Row("decoder_variance", "p(x|z)", variance, "mean per value", len(data.train), "learned, or running optimum")
+    ]
 
 
 def compared(

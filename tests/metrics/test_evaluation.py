@@ -4,7 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from sigmae import Autoencoder, Dataset, Delta, Mean, ModelConfig, Objective, Split, SquaredError
+from sigmae import (
+    Autoencoder,
+    Dataset,
+    DecodedPoints,
+    Delta,
+    Gaussian,
+    Mean,
+    ModelConfig,
+    Objective,
+    Split,
+    SquaredError,
+)
 from sigmae.evaluation import compared, evaluate, midpoints, nearest_images, pictures
 from sigmae.metrics.features import random_features
 from sigmae.metrics.frechet import fid
@@ -76,6 +87,25 @@ def test_a_prior_that_is_not_matched_is_sampled_only_when_asked_for(identity, da
     identity.fit_density("prior", identity.encode(data.train.images))
     assert list(compared(identity, data, None, 10, 0)) == ["reconstructions", "gaussian", "interpolations"]
     assert list(compared(identity, data, ["prior"], 10, 0)) == ["reconstructions", "prior", "interpolations"]
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "value"),
+    [
+        (Gaussian("optimal"), 0.25),
+        (Gaussian("optimal", "diag", "sample"), 0.25),
+        (Gaussian("learned"), 1.0),
+        (Gaussian(0.5), None),
+    ],
+)
+def test_a_variance_that_training_found_is_reported(data, likelihood, value):
+    config = ModelConfig("custom", SHAPE, 16, {}, None)
+    model = Autoencoder(nn.Flatten(), nn.Unflatten(1, SHAPE), Objective(Delta(), Mean(), likelihood), config=config)
+    model.register_parameter("anchor", nn.Parameter(torch.zeros(())))
+    x = torch.zeros(3, *SHAPE)
+    likelihood(DecodedPoints(torch.zeros(1, 3, 16), x[None] + 0.5), x)
+    rows = {row.metric: row.value for row in evaluate(model, data, None)}
+    assert rows.get("decoder_variance") == value
 
 
 def test_one_test_image_has_an_error_and_no_distance(identity, data):
