@@ -87,10 +87,9 @@ def variance_rows(model: Autoencoder, data: Dataset) -> list[Row]:
     likelihood = model.objective.likelihood
     if not isinstance(likelihood, Gaussian) or not isinstance(likelihood.variance, str) or likelihood.in_decoder:
         return []
-    variance = float(likelihood.data_variance.mean())
-    return [
-        Row("decoder_variance", "p(x|z)", variance, "mean per value", len(data.train), "learned, or running optimum")
-    ]
+    variance = float(likelihood.data_variance.detach().mean())
+    found = "learned, or the running optimum"
+    return [Row("decoder_variance", "p(x|z)", variance, "mean per value", len(data.train), found)]
 
 
 def compared(
