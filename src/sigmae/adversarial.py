@@ -20,7 +20,8 @@ class Adversarial(LatentRegularizer):
 
     D has a leaky ReLU of that slope after each of its hidden layers, and ends in one logit. It is trained after every
     step of the model, at `relative_lr` times the model's learning rate. ln 2 is where it cannot tell the two apart.
-    z is the first decoded point: the code itself for a deterministic encoder, a sample of q with MonteCarlo.
+    z is one decoded point of every example, picked at random: the code itself for a deterministic encoder, a sample
+    of q with MonteCarlo.
     """
 
     weight: float = 1.0

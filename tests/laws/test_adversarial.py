@@ -104,11 +104,14 @@ def test_the_codes_move_to_the_prior():
     torch.testing.assert_close(encoder.bias, torch.zeros(2), rtol=0, atol=0.2)
 
 
-def test_the_first_point_is_judged():
+def test_one_point_of_every_example_is_judged_picked_at_random():
     term = prepared()
-    latents = torch.randn(3, 5, 2)
-    decoded = DecodedPoints(latents, torch.zeros(3, 5, 1))
-    torch.testing.assert_close(term.measure(PointMass(latents[0]), decoded), measured(term, latents[0]))
+    latents = torch.randn(3, 50, 2)
+    decoded = DecodedPoints(latents, torch.zeros(3, 50, 1))
+    term.measure(PointMass(latents[0]), decoded)
+    picked = (term.codes == latents).all(-1)
+    assert (picked.sum(0) == 1).all()
+    assert (picked.sum(1) > 5).all()
 
 
 @pytest.mark.parametrize("parts", [(Delta(), Mean()), (DiagonalGaussian(), MonteCarlo(2))])
