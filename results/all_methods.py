@@ -77,8 +77,9 @@ method trains, and roughly how, not what each can reach; no weight was tuned for
 batch normalization leaves this perceptron little more than the mean image: rae-sn is meant for the convolutions.
 
 `sigmae train mnist --method METHOD --network mlp {SETTINGS}`, for sampling-free with
-`--set propagation.share=0.25`, for linear-vae with `--network linear`. One seed (0). Commit {environment["commit"]}, sigmae {packages["sigmae"]},
-torch {packages["torch"]}; {environment["processor"]}, {environment["threads"]} thread a run.
+`--set propagation.share=0.25`, for linear-vae with `--network linear`. One seed (0).
+Commit {environment["commit"]}, sigmae {packages["sigmae"]}, torch {packages["torch"]};
+{environment["processor"]}, {environment["threads"]} thread a run.
 Made by `python results/all_methods.py`.
 """
 
