@@ -60,7 +60,7 @@ def markdown(runs: Path, table: dict[str, dict[str, float | str]], failed: dict[
     """The table and how it was made."""
     folder = runs / f"small-{next(iter(table))}"
     environment = json.loads((folder / "environment.json").read_text())
-    accuracy = json.loads((folder / "evaluation.json").read_text())["details"]["accuracy"]
+    accuracy = json.loads((folder / "evaluation.json").read_text())["features"]["classifier"]["accuracy"]
     lines = [f"| method | {' | '.join(COLUMNS)} | paper |", "|---" * (len(COLUMNS) + 2) + "|"]
     lines += [line(method, cells) for method, cells in table.items()]
     lines += [f"| {method} | {sentence} |" for method, sentence in failed.items()]

@@ -62,7 +62,7 @@ def markdown(runs: Path, table: dict[str, dict[str, float]], simple: dict[str, s
         cells = [f"**{value:.2f}**" if value == best[column] else f"{value:.2f}" for column, value in row.items()]
         cells[2] += f" ({simple[method]})"
         lines.append(f"| {method} | {' | '.join(cells)} |")
-    accuracy = evaluation["details"]["accuracy"]
+    accuracy = evaluation["features"]["classifier"]["accuracy"]
     packages = environment["packages"]
     return f"""\
 {chr(10).join(lines)}

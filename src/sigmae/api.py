@@ -12,6 +12,7 @@ from sigmae import __version__
 from sigmae.config import ModelConfig, objective_config, RunConfig, with_settings
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import SigmaeError
+from sigmae.evaluation import QUICK
 from sigmae.model import Autoencoder
 from sigmae.networks import default_network, NetworkConfig
 from sigmae.objective import Objective
@@ -105,7 +106,7 @@ def fit(
     else:
         open_run(Path(out), config)
         model = train_run(planned.model, data, config, Path(out), fabric=fabric)
-        evaluate_run(model, data, Path(out), seed=config.training.seed)
+        evaluate_run(model, data, Path(out), metrics=QUICK, seed=config.training.seed)
     return model.cpu().eval()
 
 

@@ -93,6 +93,7 @@ def train(
     """
     from sigmae.api import plan
     from sigmae.console import Display
+    from sigmae.evaluation import QUICK
     from sigmae.metrics.features import load_features
     from sigmae.runs import evaluate_run, is_evaluated, Observers, open_run, read_rows, train_run
     from sigmae.training import make_fabric
@@ -125,6 +126,7 @@ def train(
                 model,
                 planned.data,
                 folder,
+                metrics=QUICK,
                 features=features,
                 inception_file=inception_file,
                 seed=training.seed,
@@ -197,9 +199,12 @@ def evaluate(
     run: Path,
     /,
     *,
+    metrics: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     features: str | None = None,
     inception_file: Path | None = None,
     densities: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    count: int = 10_000,
+    points: int = 1000,
     seed: int = 0,
     data_dir: Path | None = None,
     trust: Annotated[list[str] | None, Many] = None,
@@ -207,18 +212,25 @@ def evaluate(
 ) -> None:
     """Compute every metric that applies, as a table and in evaluation.json, and write the report anew.
 
-    Example: sigmae evaluate runs/digits-rae-l2 --features random --densities gaussian gmm10 gmm100
+    Example: sigmae evaluate runs/digits-rae-l2 --metrics fid prd --features random --densities gaussian gmm100
 
     Parameters
     ----------
     run
         A run's folder.
+    metrics
+        Some of sigmae list metrics, or module:attribute; all if not given. Those of the same model that are not
+        computed now stay.
     features
         Features for distances between sets of images: classifier, inception, random, or module:attribute.
     inception_file
         The standard Inception weights, inception-2015-12-05.pt.
     densities
         The densities to sample from; those that are fitted if not given.
+    count
+        How many images take part in a distance, if the splits have as many.
+    points
+        Importance samples for each image's likelihood.
     seed
         Seed of samples and of pairs.
     data_dir
@@ -235,17 +247,21 @@ def evaluate(
     data = run_data(run, data_dir, trust=trust or ())
     with Display() as display:
         observers = Observers(stage=display.stage, warning=display.warning)
-        evaluate_run(
+        done = evaluate_run(
             model,
             data,
             run,
+            metrics=metrics,
             features=features,
             inception_file=inception_file,
             densities=densities,
+            count=count,
+            points=points,
             seed=seed,
             observers=observers,
         )
     display.rows(read_rows(run), json)
+    display.left_out(done.left_out)
 
 
 @app.command

@@ -77,12 +77,18 @@ class Display:
             return
         table = Table("metric", "of", "value", "count")
         for row in rows:
-            table.add_row(row.metric, row.of, f"{row.value:.4g}", str(row.count))
+            value = f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
+            table.add_row(row.metric, row.of, value, str(row.count))
         console = wide_console()
         console.print(table)
         notes = {row.metric: ", ".join(filter(None, (row.unit, row.protocol))) for row in rows}
         for metric, note in notes.items():
             console.print(f"{metric}: {note}")
+
+    def left_out(self, reasons: Mapping[str, str]) -> None:
+        """Say which metrics do not apply, and why."""
+        for metric, reason in reasons.items():
+            self.console.print(f"without {metric}: {reason}")
 
     def next_steps(self, folder: Path, density: str, suffix: str) -> None:
         """Say where the report is and what one can do next."""
@@ -162,7 +168,7 @@ def descriptions(kind: str) -> Mapping[str, str]:
         "networks": networks.DESCRIPTIONS,
         "densities": densities.DENSITIES,
         "features": features.FEATURES,
-        "metrics": evaluation.METRICS,
+        "metrics": {name: metric.description for name, metric in evaluation.METRICS.items()},
     }
     return tables[kind]
 

@@ -20,7 +20,7 @@ from sigmae.config import differences, RunConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import SigmaeError
-from sigmae.evaluation import as_records, evaluate, pictures, Row
+from sigmae.evaluation import as_records, COUNT, evaluate_stages, Evaluation, pictures, POINTS, Row, Stages
 from sigmae.files import read_json, write_atomically, write_bytes, write_json
 from sigmae.metrics.features import load_features
 from sigmae.metrics.images import to_uint8
@@ -132,32 +132,54 @@ def evaluate_run(
     data: Dataset,
     folder: Path,
     *,
+    metrics: Sequence[str] | None = None,
     features: str | None = None,
     inception_file: Path | None = None,
     densities: Sequence[str] | None = None,
+    count: int = COUNT,
+    points: int = POINTS,
     seed: int = 0,
+    trust: Sequence[str] | None = None,
     observers: Observers = SILENT,
-) -> list[Row]:
-    """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns the rows."""
+) -> Evaluation:
+    """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns what was computed now.
+
+    Numbers of the same model that are not computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
+    """
     ensure_densities(model, data, densities or (), folder, observers)
-    rows: list[Row] = []
-    details: dict[str, Any] = {}
+    chosen = None
     if data.is_image:
         name = features or default_features(data)
         observers.stage(f"loading the features {name}")
         chosen = load_features(name, data, inception_file=inception_file, device=str(model.device))
-        rows = evaluate(model, data, chosen, densities=densities, seed=seed, tell=observers.stage)
-        details = {"features": chosen.name, "details": getattr(chosen, "details", {})}
+    stages = Stages(model, data, chosen, densities, count, points, seed, folder / "cache", observers.stage)
+    done = evaluate_stages(stages, metrics, trust)
+    if metrics and not done.rows:
+        raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
+    if data.is_image:
         observers.stage("pictures")
         for stem, png in pictures(model, data, seed=seed).items():
             write_bytes(folder / "figures" / f"{stem}.png", png)
-    else:
-        rows = evaluate(model, data, None, tell=observers.stage)
-    origin = {"sigmae": __version__, "commit": commit()}
-    record = {"version": 1, "seed": seed, **origin, **details, "rows": as_records(rows)}
-    write_json(folder / "evaluation.json", record)
+    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json"))
     write_report(folder)
-    return rows
+    return done
+
+
+def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
+    """What evaluation.json holds: the rows computed now, and those of the same origin that were computed before."""
+    origin = {"version": 1, "seed": stages.seed, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
+    old: dict[str, Any] = read_evaluation(path) if path.exists() else {}
+    if any(old.get(name) != value for name, value in origin.items()):
+        old = {}
+    rows = {(row["metric"], row["of"]): row for row in [*old.get("rows", []), *as_records(done.rows)]}
+    features = {stages.features.name: getattr(stages.features, "details", {})} if stages.features is not None else {}
+    return {
+        **origin,
+        "features": old.get("features", {}) | features,
+        "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}
+        | done.left_out,
+        "rows": list(rows.values()),
+    }
 
 
 def sample_run(

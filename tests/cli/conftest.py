@@ -107,10 +107,10 @@ def own_module(tmp_path, monkeypatch) -> Callable[[str, str], None]:
 
 @pytest.fixture
 def contents() -> Callable[[Path], dict[str, tuple[bytes, int]]]:
-    """Every file below a folder, with its bytes and when it was written."""
+    """Every file below a folder but those of the cache, with its bytes and when it was written."""
 
     def read(folder: Path) -> dict[str, tuple[bytes, int]]:
-        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent.name != "cache")
         return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
     return read

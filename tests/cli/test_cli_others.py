@@ -77,37 +77,55 @@ def test_vectors_are_sampled_as_an_array(sigmae, train, tmp_path):
     refused = sigmae("sample", tmp_path / "run", "--out", tmp_path / "x.png")
     assert refused.status == 1
     assert ".npy" in refused.told
-    assert [row["metric"] for row in sigmae("evaluate", tmp_path / "run", "--json").json["rows"]] == ["squared_error"]
+    evaluated = sigmae("evaluate", tmp_path / "run", "--metrics", "squared_error", "fid", "--json")
+    assert [row["metric"] for row in evaluated.json["rows"]] == ["squared_error"]
+    assert "without fid: Distances between sets are measured in features of images" in evaluated.told
 
 
 def test_an_evaluation_can_be_repeated(sigmae, copied):
     before = json.loads((copied / "evaluation.json").read_text())["rows"]
-    answer = sigmae("evaluate", copied, "--features", "random")
+    answer = sigmae("evaluate", copied, "--features", "random", "--metrics", "squared_error", "fid")
     assert answer.status == 0
     assert "gmm10" in answer.out
     assert json.loads((copied / "evaluation.json").read_text())["rows"] == before
+    assert any((copied / "cache").iterdir())
 
 
 def test_evaluation_of_chosen_densities(sigmae, copied):
-    answer = sigmae("evaluate", copied, "--features", "random", "--densities", "gaussian", "gmm3", "--json")
-    rows = answer.json["rows"]
-    assert [row["of"] for row in rows[1:]] == ["reconstructions", "gaussian", "gmm3", "interpolations"]
+    before = json.loads((copied / "evaluation.json").read_text())["rows"]
+    options = ("--metrics", "fid", "--features", "random", "--densities", "gaussian", "gmm3", "--json")
+    rows = sigmae("evaluate", copied, *options).json["rows"]
+    assert rows[:-1] == before  # of the same model: what was not computed anew stays
+    assert rows[-1]["of"] == "gmm3"
     assert json.loads((copied / "evaluation.json").read_text())["rows"] == rows
     assert kept(copied) == {"prior", "gaussian", "gmm10", "gmm3"}
     assert "mixture of 3 Gaussians" in (copied / "report.html").read_text()
 
 
 def test_the_classifier_names_its_numbers(sigmae, copied):
-    rows = sigmae("evaluate", copied, "--json").json["rows"]
-    assert {row["metric"] for row in rows} == {"squared_error", "fid-classifier"}
+    rows = sigmae("evaluate", copied, "--metrics", "fid", "--json").json["rows"]
+    assert {row["metric"] for row in rows} == {"squared_error", "fid-random", "fid-classifier"}
     evaluation = json.loads((copied / "evaluation.json").read_text())
-    assert evaluation["features"] == "classifier"
-    assert evaluation["details"]["accuracy"] > 0.9
+    assert evaluation["features"].keys() == {"random", "classifier"}
+    assert evaluation["features"]["classifier"]["accuracy"] > 0.9
+
+
+def test_another_seed_is_another_evaluation(sigmae, copied):
+    rows = sigmae("evaluate", copied, "--metrics", "squared_error", "--seed", "1", "--json").json["rows"]
+    assert [row["metric"] for row in rows] == ["squared_error"]
+
+
+def test_a_metric_that_does_not_apply_is_told(sigmae, copied):
+    before = (copied / "evaluation.json").read_bytes()
+    answer = sigmae("evaluate", copied, "--metrics", "decoder_variance")
+    assert answer.status == 1
+    assert "trains no variance that all codes share" in answer.told
+    assert (copied / "evaluation.json").read_bytes() == before
 
 
 def test_progress_is_beside_the_json(sigmae, copied):
-    answer = sigmae("evaluate", copied, "--features", "random", "--json")
-    assert answer.json["rows"][0].keys() == {"metric", "of", "value", "unit", "count", "protocol"}
+    answer = sigmae("evaluate", copied, "--features", "random", "--metrics", "fid", "--json")
+    assert answer.json["rows"][0].keys() == {"metric", "of", "value", "unit", "count", "protocol", "error"}
     assert "fid of gaussian" in answer.err
 
 

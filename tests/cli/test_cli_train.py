@@ -99,7 +99,7 @@ def test_a_run_holds_everything(contents, trained):
     assert config["training"]["epochs"] == 1
     assert {"command", "commit", "python", "packages", "processor", "gpu"} <= environment.keys()
     assert [row["of"] for row in evaluation["rows"] if row["metric"] == "fid-random"] == [
-        "reconstructions", "prior", "gaussian", "gmm10", "interpolations"
+        "reconstructions", "prior", "gaussian", "gmm10", "interpolations", "random-interpolations"
     ]  # fmt: skip
     assert all(row["value"] > 0 and row["count"] == 179 for row in evaluation["rows"])
     assert [json.loads(line)["epoch"] for line in (trained / "metrics.jsonl").read_text().splitlines()] == [1]
@@ -209,7 +209,7 @@ def test_an_evaluation_that_was_lost_is_made_again(train, copied):
     (copied / "evaluation.json").unlink()
     answer = train("digits", copied)
     assert answer.status == 0, answer.err
-    assert len(read(copied, "evaluation.json")["rows"]) == 6
+    assert len(read(copied, "evaluation.json")["rows"]) == 7
 
 
 def test_a_damaged_checkpoint_is_named_and_training_goes_on(train, trained, tmp_path, monkeypatch):

@@ -38,7 +38,8 @@ def test_a_method_is_trained_stopped_continued_sampled_and_evaluated(sigmae, tra
 
     assert sigmae("sample", tmp_path / "run", "--count", "3", "--out", tmp_path / "x.npy").status == 0
     assert np.isfinite(np.load(tmp_path / "x.npy")).all()
-    rows = sigmae("evaluate", tmp_path / "run", "--features", "random", "--json").json["rows"]
+    chosen = ("--metrics", "squared_error", "fid", "--features", "random")
+    rows = sigmae("evaluate", tmp_path / "run", *chosen, "--json").json["rows"]
     assert {"squared_error", "fid-random"} <= {row["metric"] for row in rows}
     assert all(math.isfinite(row["value"]) for row in rows)
     assert METHODS[method].paper.title in unescape((tmp_path / "run" / "report.html").read_text())

@@ -1,5 +1,7 @@
 """The evaluation's protocol on a model whose decoder inverts its encoder."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -13,10 +15,13 @@ from sigmae import (
     Mean,
     ModelConfig,
     Objective,
+    SigmaeError,
     Split,
     SquaredError,
 )
-from sigmae.evaluation import compared, evaluate, midpoints, nearest_images, pictures
+from sigmae.evaluation import evaluate, pictures, QUICK, Row, Stages
+from sigmae.evaluation.pictures import nearest_images
+from sigmae.evaluation.stages import between
 from sigmae.metrics.features import random_features
 from sigmae.metrics.frechet import fid
 
@@ -45,13 +50,16 @@ def identity(data):
 
 def test_rows_follow_the_protocol(identity, data):
     features = random_features(1)
-    rows = {(row.metric, row.of): row for row in evaluate(identity, data, features)}
+    done = evaluate(identity, data, features, metrics=QUICK)
+    rows = {(row.metric, row.of): row for row in done.rows}
     assert list(rows) == [
         ("squared_error", "reconstructions"),
         ("fid-random", "reconstructions"),
         ("fid-random", "gaussian"),
         ("fid-random", "interpolations"),
+        ("fid-random", "random-interpolations"),
     ]
+    assert list(done.left_out) == ["decoder_variance"]
     assert rows["squared_error", "reconstructions"].value == 0
     assert rows["squared_error", "reconstructions"].count == 60
     expected = fid(real=data.test.images, generated=data.validation.images, features=features)
@@ -63,7 +71,7 @@ def test_rows_follow_the_protocol(identity, data):
 def test_the_squared_error_is_a_sum_over_an_image(identity, data):
     shifted = Autoencoder(identity.encoder, nn.Sequential(identity.decoder, Shift(0.5)), identity.objective)
     shifted.register_parameter("anchor", identity.anchor)
-    assert evaluate(shifted, data, None)[0].value == pytest.approx(16 * 0.25)
+    assert evaluate(shifted, data, metrics=QUICK).rows[0].value == pytest.approx(16 * 0.25)
 
 
 class Shift(nn.Module):
@@ -75,18 +83,23 @@ class Shift(nn.Module):
         return images + self.by
 
 
-def test_midpoints_are_of_pairs_of_different_codes():
+def test_interpolations_are_between_different_codes():
     codes = torch.eye(6)
-    middle = midpoints(codes, 200, seed=0)
-    torch.testing.assert_close(middle.norm(dim=1), torch.ones(200))
-    assert ((middle > 0.1).sum(1) == 2).all()
-    assert torch.equal(middle, midpoints(codes, 200, seed=0))
+    middle, anywhere = between(codes, 200, 0), between(codes, 200, 0, random=True)
+    for points in (middle, anywhere):
+        torch.testing.assert_close(points.norm(dim=1), torch.ones(200))
+        assert ((points > 1e-4).sum(1) == 2).all()
+    assert torch.equal(middle, between(codes, 200, seed=0))
+    torch.testing.assert_close(middle.max(1).values, torch.full((200,), 0.5**0.5))
+    assert 0.8 < anywhere.max(1).values.mean() < 0.95  # (2/pi) of the integral of cos over [0, pi/4], twice: 0.900
+    assert torch.equal(middle > 1e-4, anywhere > 1e-4)
 
 
 def test_a_prior_that_is_not_matched_is_sampled_only_when_asked_for(identity, data):
     identity.fit_density("prior", identity.encode(data.train.images))
-    assert list(compared(identity, data, None, 10, 0)) == ["reconstructions", "gaussian", "interpolations"]
-    assert list(compared(identity, data, ["prior"], 10, 0)) == ["reconstructions", "prior", "interpolations"]
+    paths = ["interpolations", "random-interpolations"]
+    assert Stages(identity, data).generated() == ["reconstructions", "gaussian", *paths]
+    assert Stages(identity, data, densities=["prior"]).generated() == ["reconstructions", "prior", *paths]
 
 
 @pytest.mark.parametrize(
@@ -104,15 +117,85 @@ def test_a_variance_that_training_found_is_reported(data, likelihood, value):
     model.register_parameter("anchor", nn.Parameter(torch.zeros(())))
     x = torch.zeros(3, *SHAPE)
     likelihood(DecodedPoints(torch.zeros(1, 3, 16), x[None] + 0.5), x)
-    rows = {row.metric: row.value for row in evaluate(model, data, None)}
+    rows = {row.metric: row.value for row in evaluate(model, data, metrics=QUICK).rows}
     assert rows.get("decoder_variance") == value
 
 
 def test_one_test_image_has_an_error_and_no_distance(identity, data):
     tiny = Dataset("tiny", data.train, data.validation, data.test[:1])
-    told = []
-    assert len(evaluate(identity, tiny, random_features(1), tell=told.append)) == 1
-    assert "one image" in told[-1]
+    done = evaluate(identity, tiny, random_features(1), metrics=QUICK)
+    assert [row.metric for row in done.rows] == ["squared_error"]
+    assert "the test split has one" in done.left_out["fid"]
+
+
+class Counted:
+    """Random features that count the images that they see."""
+
+    def __init__(self):
+        self.inner, self.seen, self.name = random_features(1), 0, "random"
+        self.details = self.inner.details
+
+    def __call__(self, images):
+        self.seen += len(images)
+        return self.inner(images)
+
+
+def test_stages_are_kept_and_made_again_only_when_something_changed(identity, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGMAE_CACHE", str(tmp_path / "shared"))
+    features = Counted()
+
+    def values(**options):
+        features.seen = 0
+        done = evaluate(identity, data, features, metrics=QUICK, folder=tmp_path / "cache", **options)
+        return [row.value for row in done.rows]
+
+    first = values()
+    images = 60 + 50 + 3 * 60  # the test split, reconstructions of the validation split, three sets of 60
+    assert features.seen == images
+    assert values() == first
+    assert features.seen == 0
+    values(seed=1)
+    assert features.seen == images - 60  # real images have no seed
+    values()
+    assert features.seen == images - 60  # the new took the place of the old
+    with torch.no_grad():
+        identity.anchor.add_(1)
+    values()
+    assert features.seen == images - 60
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:-3])
+    assert values() == first
+    assert features.seen == images - 60
+
+
+def test_features_that_cannot_say_what_they_are_are_not_kept(identity, data, tmp_path):
+    features = Counted()
+    features.details = {}
+    for _ in range(2):
+        features.seen = 0
+        evaluate(identity, data, features, metrics=["fid"], folder=tmp_path)
+        assert features.seen == 290
+
+
+def test_a_model_that_has_diverged_is_told(identity, data):
+    broken = Autoencoder(identity.encoder, nn.Sequential(identity.decoder, Shift(float("nan"))), identity.objective)
+    broken.register_parameter("anchor", identity.anchor)
+    with pytest.raises(SigmaeError, match="diverged"):
+        evaluate(broken, data)
+
+
+def infinite(stages):
+    return [Row("mine", "codes", 1.0, "", 2, ""), Row("mine", "draws", math.inf, "", 2, "")]
+
+
+def test_a_metric_of_ones_own_and_a_value_that_is_no_number(identity, data):
+    done = evaluate(identity, data, metrics=[f"{__name__}:infinite"])
+    assert [(row.metric, row.of) for row in done.rows] == [("mine", "codes")]
+    assert done.left_out == {f"{__name__}:infinite": "Not finite: mine of draws."}
+    with pytest.raises(SigmaeError, match="fid"):
+        evaluate(identity, data, metrics=["fidd"])
+    with pytest.raises(SigmaeError, match="--trust"):
+        evaluate(identity, data, metrics=["elsewhere:metric"], trust=())
 
 
 def test_nearest_images_are_found_across_batches(data):

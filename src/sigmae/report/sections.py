@@ -121,7 +121,7 @@ def _scored(record: Record) -> Iterator[Html]:
     """A sentence for each headline metric: its value for reconstructions and for the best samples."""
     for (metric, _, _), rows in _by_metric(record).items():
         values = {str(row["of"]): row["value"] for row in rows if _headline(row)}
-        samples = {of: value for of, value in values.items() if of not in ("reconstructions", "interpolations")}
+        samples = {of: value for of, value in values.items() if not of.endswith(("reconstructions", "interpolations"))}
         best = min(samples, key=samples.__getitem__, default=None)
         shown = [of for of in ("reconstructions", best) if of in values]
         told = [join(element("strong", measured(values[of])), f" for {subject(of)}") for of in shown]

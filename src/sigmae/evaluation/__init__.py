@@ -1,0 +1,126 @@
+"""Evaluation: every metric that applies to a model, by the papers' protocol, as rows and pictures.
+
+Images are clipped to [0, 1] and rounded to 8 bits; encodings are means; the model is in evaluation mode.
+Reconstructions of the validation split, samples of every density and points of spherical interpolations
+between random validation pairs are compared with the test split (RAE, appendix B).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sigmae.data import Dataset
+from sigmae.errors import SigmaeError
+from sigmae.evaluation import generation
+from sigmae.evaluation.pictures import pictures
+from sigmae.evaluation.rows import as_records, Evaluation, Row
+from sigmae.evaluation.stages import COUNT, POINTS, Stages
+from sigmae.metrics.features import Features
+from sigmae.model import Autoencoder
+from sigmae.plugins import resolve
+
+__all__ = [
+    "COUNT",
+    "METRICS",
+    "POINTS",
+    "QUICK",
+    "Evaluation",
+    "Metric",
+    "Row",
+    "Stages",
+    "as_records",
+    "evaluate",
+    "evaluate_stages",
+    "pictures",
+]
+
+Compute = Callable[[Stages], list[Row]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How the rows of a metric are computed; `quick` ones are computed after every training."""
+
+    group: str
+    description: str
+    compute: Compute
+    quick: bool = False
+
+
+METRICS = {
+    "squared_error": Metric(
+        "generation",
+        "Squared error of reconstructions of the test split, summed over an image's values.",
+        generation.squared_error,
+        quick=True,
+    ),
+    "decoder_variance": Metric(
+        "generation",
+        "The variance of p(x|z) that training found, for learned and optimal variances.",
+        generation.decoder_variance,
+        quick=True,
+    ),
+    "fid": Metric(
+        "generation",
+        "Fréchet distance to the test split of reconstructions, samples per density, interpolations.",
+        generation.fid,
+        quick=True,
+    ),
+}
+QUICK = [name for name, metric in METRICS.items() if metric.quick]
+
+
+def evaluate(
+    model: Autoencoder,
+    data: Dataset,
+    features: Features | None = None,
+    *,
+    metrics: Sequence[str] | None = None,
+    densities: Sequence[str] | None = None,
+    count: int = COUNT,
+    points: int = POINTS,
+    seed: int = 0,
+    folder: Path | None = None,
+    trust: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda stage: None,
+) -> Evaluation:
+    """The metrics of a model with fitted densities on its data, in nats or the row's unit.
+
+    `metrics` are names of `METRICS`, or a third party's `module:attribute`, a function of `Stages` that returns rows;
+    None is all of ours. `features` is None for data that are not images. The other arguments are those of `Stages`.
+    A metric that does not apply is left out with its reason; a model that has diverged raises `SigmaeError`.
+    """
+    return evaluate_stages(Stages(model, data, features, densities, count, points, seed, folder, tell), metrics, trust)
+
+
+def evaluate_stages(
+    stages: Stages, metrics: Sequence[str] | None = None, trust: Sequence[str] | None = None
+) -> Evaluation:
+    """`evaluate` of what the stages hold."""
+    chosen = {name: metric_function(name, trust) for name in (METRICS if metrics is None else metrics)}
+    rows: list[Row] = []
+    left_out: dict[str, str] = {}
+    for name, compute in chosen.items():
+        try:
+            found = compute(stages)
+        except SigmaeError as error:
+            if name == "squared_error":  # which applies to every model that has not diverged
+                raise
+            left_out[name] = str(error)
+            continue
+        rows += [row for row in found if math.isfinite(row.value)]
+        if broken := [f"{row.metric} of {row.of}" for row in found if not math.isfinite(row.value)]:
+            left_out[name] = f"Not finite: {', '.join(broken)}."
+    return Evaluation(rows, left_out, tuple(chosen))
+
+
+def metric_function(name: str, trust: Sequence[str] | None = None) -> Compute:
+    """The function that computes the metric of that name."""
+    found = resolve("metric", name, METRICS, trust)
+    if isinstance(found, Metric):
+        return found.compute
+    if not callable(found):
+        raise SigmaeError(f"The metric '{name}' cannot be called: name a function of Stages that returns rows.")
+    compute: Compute = found
+    return compute

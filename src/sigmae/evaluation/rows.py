@@ -1,0 +1,35 @@
+"""Rows: one number each, with what it is of and how it was obtained."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number, what it is of, its unit, how many examples took part, and how it was obtained.
+
+    `error` is the standard error, or the deviation that `protocol` names; None where there is none.
+    """
+
+    metric: str
+    of: str
+    value: float
+    unit: str
+    count: int
+    protocol: str
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The rows of the metrics that apply, and for each of the others the sentence that says why it does not."""
+
+    rows: list[Row]
+    left_out: dict[str, str]
+    metrics: tuple[str, ...] = ()
+
+
+def as_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows as JSON-like objects."""
+    return [asdict(row) for row in rows]
