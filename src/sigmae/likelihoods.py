@@ -185,11 +185,12 @@ class Gaussian(Likelihood):
     @property
     def data_variance(self) -> Float[Tensor, "..."]:
         """The variance of p(x|z) where it does not depend on z, else (optimal, per sample) its running average."""
+        floor = EPSILON if self.shape == "diag" else 0.0
         match self.variance:
             case "learned":
-                return self.log_variance.exp() + (EPSILON if self.shape == "diag" else 0.0)
+                return self.log_variance.exp() + floor
             case "optimal":
-                return self.get_buffer("estimate")
+                return self.get_buffer("estimate") + floor
         return torch.tensor(self.variance, dtype=torch.float64)
 
     def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*rest"]:

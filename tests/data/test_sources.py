@@ -27,7 +27,8 @@ def plugin(tmp_path, monkeypatch):
 
 
 def test_every_listed_name_is_known_and_described():
-    assert list(DATASETS) == ["digits", "sprites", "mnist", "fashion-mnist", "cifar10", "celeba"]
+    factors = ["dsprites", "dsprites-all", "shapes3d", "shapes3d-all"]
+    assert list(DATASETS) == ["digits", "sprites", "mnist", "fashion-mnist", "cifar10", "celeba", *factors]
     assert all(DATASETS.values())
 
 

@@ -1,3 +1,4 @@
+import base64
 import io
 import math
 import re
@@ -101,6 +102,39 @@ def test_what_cannot_be_drawn_is_told(draw, told):
         draw()
 
 
+def embedded_png(svg: bytes) -> np.ndarray:
+    (image,) = ElementTree.fromstring(svg).iter(f"{SVG}image")
+    kind, _, content = image.get("href").partition(";base64,")
+    assert kind == "data:image/png"
+    return pixels(base64.b64decode(content))
+
+
+def test_a_grid_as_svg_holds_the_same_pixels():
+    images = random_images(5, 3, 2, 3)
+    np.testing.assert_array_equal(
+        embedded_png(grid(images, columns=3, format="svg")), pixels(grid(images, columns=3, format="png"))
+    )
+
+
+def test_labels_in_an_svg_are_text_at_the_middles_of_their_rows():
+    images = random_images(2, 1, 8, 8)
+    svg = rows({"<a> & b": images, "a name of more lines": images}, scale=7, format="svg")
+    tree = ElementTree.fromstring(svg)
+    lines = [(node.text, float(node.get("y"))) for node in tree.iter(f"{SVG}text")]
+    assert [text for text, _ in lines] == ["<a> & b", "a name of more", "lines"]
+    assert lines[0][1] == pytest.approx(28, abs=8)
+    assert (lines[1][1] + lines[2][1]) / 2 == pytest.approx(60 + 28, abs=8)
+    assert int(tree.get("height")) == 116
+    shown = embedded_png(svg)
+    assert not shown[:, : shown.shape[1] - 116, 3].any()  # the labels are not in the image
+    assert b"currentColor" in svg
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(SigmaeError, match=r"Unknown picture format 'pgn'. Did you mean 'png'\?"):
+        grid(random_images(1, 1, 8, 8), columns=1, format="pgn")
+
+
 def history(epochs: int = 12, **more) -> list[dict]:
     return [
         {
@@ -196,10 +230,20 @@ def test_the_best_epoch_is_the_last_one_marked_or_else_the_lowest():
     assert best_epoch([{"epoch": 1, "train": {"loss": 1.0}, "best": True}]) is None
 
 
+def test_a_curve_as_png_is_transparent_and_the_same_every_time():
+    drawn = curves(history(), format="png")
+    assert list(drawn) == ["loss", "latent"]
+    assert drawn == curves(history(), format="png")
+    picture = pixels(drawn["loss"])
+    assert (picture[:3, :3, 3] == 0).all()
+    assert picture[..., 3].max() == 255
+
+
 def test_one_epoch_is_a_dot():
     assert f"stroke: {ACCENT}" in curves(history(1))["loss"]
 
 
 def test_importing_the_module_loads_no_drawing_library():
-    code = "import sys, sigmae.report; sys.exit(bool({'matplotlib', 'PIL', 'sklearn'} & sys.modules.keys()))"
+    heavy = "{'matplotlib', 'PIL', 'sklearn'}"
+    code = f"import sys, sigmae.report, sigmae.figures; sys.exit(bool({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,12 +14,18 @@ DATASETS = {
     "fashion-mnist": "70,000 pictures of clothes, 28x28 gray",
     "cifar10": "60,000 photographs of ten classes, 32x32 colour",
     "celeba": "202,599 faces, cropped and resized to 64x64 colour; the files are yours to fetch",
+    "dsprites": "100,000 of the 737,280 images of dSprites, 64x64 binary, five known factors",
+    "dsprites-all": "all 737,280 images of dSprites: 3 GB of memory",
+    "shapes3d": "100,000 of the 480,000 images of 3D Shapes, 64x64 colour, six known factors",
+    "shapes3d-all": "all 480,000 images of 3D Shapes: 6 GB of memory",
 }
 FOLDERS = {
     "mnist": ("mnist", "MNIST"),
     "fashion-mnist": ("fashion-mnist", "fashion_mnist", "FashionMNIST"),
     "cifar10": ("cifar10", "cifar-10", "CIFAR10"),
     "celeba": ("celeba", "CelebA"),
+    "dsprites": ("dsprites", "dSprites", "dsprites-dataset"),
+    "shapes3d": ("shapes3d", "3dshapes", "3d-shapes"),
 }
 
 

@@ -15,6 +15,7 @@ from sigmae.data.celeba import load_celeba
 from sigmae.data.cifar import load_cifar10
 from sigmae.data.dataset import Dataset, Progress
 from sigmae.data.digits import load_digits
+from sigmae.data.dsprites import load_dsprites
 from sigmae.data.examples import Examples, from_examples
 from sigmae.data.folders import load_pictures
 from sigmae.data.hub import load_hub
@@ -22,6 +23,7 @@ from sigmae.data.idx import load_idx
 from sigmae.data.names import DATASETS
 from sigmae.data.pictures import SUFFIXES
 from sigmae.data.resize import fitted, padded
+from sigmae.data.shapes3d import load_shapes3d
 from sigmae.data.sprites import load_sprites
 from sigmae.errors import SigmaeError, unknown
 from sigmae.plugins import resolve
@@ -84,6 +86,14 @@ def _named(name: str, data_dir: Path | None, size: int | None, progress: Progres
             return fitted(load_cifar10(data_dir, progress), size)
         case "celeba":
             return load_celeba(data_dir, size, progress)
+        case "dsprites":
+            return fitted(load_dsprites(data_dir, progress=progress), size)
+        case "dsprites-all":
+            return fitted(load_dsprites(data_dir, None, progress), size)
+        case "shapes3d":
+            return fitted(load_shapes3d(data_dir, progress=progress), size)
+        case "shapes3d-all":
+            return fitted(load_shapes3d(data_dir, None, progress), size)
         case "sprites":
             return fitted(load_sprites(), size)
         case _:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sigmae.data import Dataset
 from sigmae.errors import SigmaeError
-from sigmae.evaluation import generation
+from sigmae.evaluation import decoder, disentangled, generation, latent, likelihood
 from sigmae.evaluation.pictures import pictures
 from sigmae.evaluation.rows import as_records, Evaluation, Row
 from sigmae.evaluation.stages import COUNT, POINTS, Stages
@@ -66,6 +66,47 @@ METRICS = {
         "Fréchet distance to the test split of reconstructions, samples per density, interpolations.",
         generation.fid,
         quick=True,
+    ),
+    "kid": Metric("generation", "Kernel distance of the same.", generation.kid),
+    "prd": Metric(
+        "generation", "Precision and recall of distributions of the same: F8 and F1/8 by clusters.", generation.prd
+    ),
+    "precision_recall": Metric(
+        "generation",
+        "Improved precision and recall, density and coverage of the same, by neighbourhoods.",
+        generation.precision_recall,
+    ),
+    "memorisation": Metric(
+        "generation", "Whether samples are nearer to training images than held-out images are.", generation.copies
+    ),
+    "elbo": Metric("likelihood", "Evidence lower bound of test images.", likelihood.elbo),
+    "log_likelihood": Metric(
+        "likelihood",
+        "Importance-sampled ln p(x) of test images, with and without its constant.",
+        likelihood.log_likelihood,
+    ),
+    "linearized_log_likelihood": Metric(
+        "likelihood",
+        "ln p(x) of a linearized decoder under a Gaussian of the codes, for deterministic encoders.",
+        likelihood.linearized_log_likelihood,
+    ),
+    "aggregate_divergence": Metric(
+        "latent", "KL of a Gaussian fit of held-out codes to the prior.", latent.aggregate_divergence
+    ),
+    "entropy": Metric("latent", "Entropy of whitened held-out codes by three estimators.", latent.entropy),
+    "mutual_information": Metric("latent", "Upper bound of I(x; z), leave-one-out.", latent.mutual_information),
+    "collapse": Metric("latent", "Collapsed latents, and the divergence of each from the prior.", latent.collapse),
+    "active_units": Metric("latent", "How many latents vary with x.", latent.active),
+    "holes": Metric("latent", "Samples of each density that fall where no codes are.", latent.holes),
+    "smoothness": Metric("decoder", "Expected local smoothness and expected gap.", decoder.smoothness),
+    "taylor": Metric("decoder", "Quality of the Taylor expansion, beside few samples, against many.", decoder.taylor),
+    "gradient_variance": Metric(
+        "decoder", "Variance of the gradient by samples, sigma points, linearized.", decoder.gradient_variance
+    ),
+    "disentanglement": Metric(
+        "disentanglement",
+        "MIG, FactorVAE, their PCA forms, DCI and angles, for data with known factors.",
+        disentangled.disentanglement,
     ),
 }
 QUICK = [name for name, metric in METRICS.items() if metric.quick]

@@ -1,6 +1,10 @@
 """Generation: how far reconstructions, samples and interpolations are from real images."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
+
 import torch
+from torch import Tensor
 
 from sigmae.data import scaled
 from sigmae.errors import SigmaeError
@@ -8,8 +12,12 @@ from sigmae.evaluation.rows import Row
 from sigmae.evaluation.stages import REAL, Stages
 from sigmae.likelihoods import Gaussian
 from sigmae.metrics.frechet import frechet_distance
-from sigmae.metrics.images import squared_error as squared_errors
+from sigmae.metrics.images import squared_error as squared_errors, to_uint8
+from sigmae.metrics.kernel_distance import kernel_distance
+from sigmae.metrics.neighbours import memorisation, neighbourhoods
+from sigmae.metrics.precision_recall import precision_recall_curve
 
+COMPARED_IN_PIXELS = 1000  # samples, and held-out images, sought among the training images
 PROTOCOL = "against the test split; reconstructions and interpolations of the validation split"
 
 
@@ -46,6 +54,77 @@ def fid(stages: Stages) -> list[Row]:
         distance = frechet_distance(real=stages.statistics(REAL), generated=generated)
         rows.append(Row(name, of, distance, "", generated.count, PROTOCOL))
     return rows
+
+
+def kid(stages: Stages) -> list[Row]:
+    """The kernel distance of everything that is generated."""
+    rows = []
+    for of, real, generated in pairs(stages, "kid"):
+        found = kernel_distance(real=real, generated=generated, seed=stages.seed)
+        protocol = f"mean of 100 subsets of up to 1,000 images and their deviation, {PROTOCOL}"
+        rows.append(named(stages, "kid", of, found.value, generated, protocol, found.deviation))
+    return rows
+
+
+def prd(stages: Stages) -> list[Row]:
+    """Precision and recall of distributions of everything that is generated."""
+    rows = []
+    protocol = f"10 clusterings into 20, 1,001 angles; F8 weighs recall, F1/8 precision; {PROTOCOL}"
+    for of, real, generated in pairs(stages, "prd"):
+        curve = precision_recall_curve(real=real, generated=generated, seed=stages.seed)
+        rows.append(named(stages, "f8_recall", of, curve.f8_recall, generated, protocol))
+        rows.append(named(stages, "f1_8_precision", of, curve.f1_8_precision, generated, protocol))
+    return rows
+
+
+def precision_recall(stages: Stages) -> list[Row]:
+    """Improved precision and recall, density and coverage of everything that is generated."""
+    rows = []
+    protocol = f"neighbourhoods of 3 for precision and recall, of 5 for density and coverage; {PROTOCOL}"
+    for of, real, generated in pairs(stages, "precision and recall"):
+        found = neighbourhoods(real=real, generated=generated)
+        rows += [named(stages, name, of, value, generated, protocol) for name, value in asdict(found).items()]
+    return rows
+
+
+def copies(stages: Stages) -> list[Row]:
+    """Whether samples are nearer to training images than decoded held-out images are, for every density."""
+    data = stages.data
+    if len(data.validation) < 20:
+        raise SigmaeError(f"Memorisation needs 20 held-out examples or more, got {len(data.validation)}.")
+    train = data.train.images.flatten(1)
+    held_out = decoded(stages, stages.codes("validation")[:COMPARED_IN_PIXELS])
+    rows = []
+    for of in stages.chosen_densities:
+        stages.tell(f"memorisation of {of}")
+        samples = decoded(stages, stages.latents(of)[:COMPARED_IN_PIXELS])
+        tail = max(0.01, 1 / len(held_out))
+        found = memorisation(train=train, held_out=held_out, generated=samples, tail=tail)
+        protocol = f"nearest training image by squared error, beside decoded held-out images; their nearest {tail:.0%}"
+        rows.append(Row("nearer_than_held_out", of, found.nearer, "probability", len(samples), protocol))
+        rows.append(Row("copies", of, found.copies, "share", len(samples), protocol))
+    return rows
+
+
+def decoded(stages: Stages, z: Tensor) -> Tensor:
+    """Images of latents as the data hold them, flattened."""
+    images = stages.model.decode(z)
+    return (to_uint8(images) if stages.data.train.images.dtype == torch.uint8 else images).flatten(1)
+
+
+def pairs(stages: Stages, metric: str) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Everything that is generated, by name, as the features of the real images and of its own."""
+    require_images(stages)
+    for of in stages.generated():
+        stages.tell(f"{metric} of {of}")
+        yield of, stages.features_of(REAL), stages.features_of(of)
+
+
+def named(
+    stages: Stages, metric: str, of: str, value: float, generated: Tensor, protocol: str, error: float | None = None
+) -> Row:
+    """A row whose features are part of its name."""
+    return Row(f"{metric}-{stages.known_features.name}", of, value, "", len(generated), protocol, error)
 
 
 def require_images(stages: Stages) -> None:

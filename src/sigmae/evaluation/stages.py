@@ -18,6 +18,7 @@ from sigmae.files import cache_folder
 from sigmae.metrics.features import extract, Features
 from sigmae.metrics.frechet import feature_statistics, FeatureStatistics
 from sigmae.metrics.images import to_uint8
+from sigmae.metrics.inference import evaluating
 from sigmae.model import Autoencoder, slerp
 from sigmae.seeds import derived_seed, generator, seeded
 from sigmae.tensors import checksum
@@ -75,18 +76,32 @@ class Stages:
         found: Split = getattr(self.data, name)
         return found
 
-    def codes(self, split: str) -> Float[Tensor, "count latent"]:
-        """The means of q(z|x) of a split."""
+    def moments(self, split: str) -> Tensors:
+        """`mean` and `variance` of q(z|x) for every example of a split; the mean alone where q is a point."""
 
         def encode() -> Tensors:
             self.tell(f"codes of the {split} split")
-            return {"codes": self.model.encode(self.split(split).images)}
+            with evaluating(self.model):
+                parts = [self.model.posterior(part) for part in self.split(split).images.split(DECODED_AT_ONCE)]
+            mean = torch.cat([q.mean.cpu() for q in parts])
+            if not self.has_posterior:
+                return {"mean": mean}
+            return {"mean": mean, "variance": torch.cat([q.variance.cpu() for q in parts])}
 
-        return self.kept(f"codes-{split}", f"{self.weights} {self.split(split).fingerprint}", encode)["codes"]
+        return self.kept(f"codes-{split}", f"{self.weights} {self.split(split).fingerprint}", encode)
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether q(z|x) has a spread."""
+        return self.model.objective.posterior.has_density
+
+    def codes(self, split: str) -> Float[Tensor, "count latent"]:
+        """The means of q(z|x) of a split."""
+        return self.moments(split)["mean"]
 
     def draws(self, split: str) -> Float[Tensor, "count latent"]:
         """A draw of q(z|x) of every example of a split; the code itself where the encoder is deterministic."""
-        if not self.model.objective.posterior.has_density:
+        if not self.has_posterior:
             return self.codes(split)
 
         def draw() -> Tensors:

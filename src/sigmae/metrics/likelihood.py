@@ -1,0 +1,252 @@
+"""How probable a model finds images: its evidence lower bound, and the likelihood that it bounds.
+
+All of it is of the generative model p(z) = N(0, I), p(x|z), in nats and in float64. A weight of the latent term,
+such as beta, and the bound that was trained are no part of that model. A decoder's variance is the one that training
+found: a learned one, or the running average of the optimum over batches. Bernoulli values between 0 and 1 are
+cross-entropies, which are densities for binary images alone.
+"""
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal
+
+from sigmae.bounds import log_ratio
+from sigmae.data import scaled
+from sigmae.errors import SigmaeError
+from sigmae.jacobians import Decoder, push_forward
+from sigmae.latent_regularizers import kl_to_prior
+from sigmae.likelihoods import Bernoulli, Gaussian, Likelihood, LOG_2_PI, spread_correction, SquaredError
+from sigmae.metrics.inference import draws_of, evaluating, examples, finite, in_float64, mean_decoder
+from sigmae.model import Autoencoder
+from sigmae.posteriors import factor_columns
+from sigmae.propagations import decode_points, DecodedPoints
+from sigmae.seeds import generator
+
+DECODED_AT_ONCE = 1000
+DERIVATIVES_AT_ONCE = 1 << 24
+FEW = 10
+
+
+@dataclass(frozen=True, eq=False)
+class LogLikelihood:
+    """ln p(x) of each image in nats, the effective number of the `draws` behind it, and the constant of p(x|z).
+
+    `constant` is n/2 ln(2 pi c) for a Gaussian of fixed variance c, 0 for Bernoulli, and None where the variance was
+    learned or optimal: its logarithm is then part of the score.
+    """
+
+    values: Float64[Tensor, " count"]
+    effective: Float64[Tensor, " count"]
+    draws: int
+    constant: float | None
+
+    @property
+    def mean(self) -> float:
+        """The mean over the images."""
+        return self.values.mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, by the spread over the images."""
+        return (self.values.std() / math.sqrt(len(self.values))).item()
+
+    def nll(self, *, with_constant: bool = True) -> float:
+        """-ln p(x), the mean over the images; the sampling-free paper keeps the constant but in its Table 3."""
+        if with_constant:
+            return -self.mean
+        if self.constant is None:
+            raise SigmaeError(
+                "The decoder's variance is not a fixed number, so its logarithm is no constant to leave out: "
+                "report the value with it."
+            )
+        return -self.mean - self.constant
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence if a few draws carry the weight of some images, whose values are then too low."""
+        poor = int((self.effective < min(FEW, self.draws)).sum())
+        if not poor:
+            return None
+        return (
+            f"For {poor} of {len(self.values)} images fewer than {FEW} of {self.draws:,} draws carry the weight, and "
+            "ln p(x) is probably higher than estimated: raise the count, and compare with care."
+        )
+
+
+def elbo(
+    model: Autoencoder,
+    images: Any,
+    *,
+    samples: int = 100,
+    variance: float | None = None,
+    seed: int = 0,
+    chunk: int = DECODED_AT_ONCE,
+) -> Float64[Tensor, " count"]:
+    """E_q ln p(x|z) - KL(q(z|x) || N(0, I)) of each image in nats: the evidence lower bound, higher is better.
+
+    The expectation is a mean over `samples` draws of q, the divergence in closed form; unbiased, and below ln p(x)
+    in expectation. `variance` scores by N(x; mean image, variance I) in place of the model's own p(x|z), and must be
+    given where that is a squared error. Source: Kingma and Welling 2014, equation 3, with beta = 1 whatever training
+    used. Decodes `samples` codes for each image, at most `chunk` at once. It misleads as a likelihood: a poor encoder
+    lowers it, and models are comparable only at the same variance, or each at its best one.
+    """
+    p, decode = _scorer(model, variance)
+    batch = examples(model, images)
+    with evaluating(model):
+        values = []
+        for q, x, decoded in _decoded_draws(model, decode, batch, samples, seed, chunk):
+            distortion = sum((p.distortion(part.outputs, x).sum(0) for part in decoded), x.new_zeros(len(x)))
+            values.append(-distortion / samples - kl_to_prior(q))
+    return finite(torch.cat(values), "ELBO")
+
+
+def log_likelihood(
+    model: Autoencoder,
+    images: Any,
+    *,
+    count: int = 5000,
+    variance: float | None = None,
+    seed: int = 0,
+    chunk: int = DECODED_AT_ONCE,
+) -> LogLikelihood:
+    """ln 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x), K = `count`: importance-sampled ln p(x) in nats.
+
+    Higher is better. Exact where q is the true posterior, else below ln p(x) in expectation and rising with K.
+    Source: Burda et al. 2016, Section 5; the sampling-free paper takes K = 50,000 for Tables 2 and 5 and, by its
+    reference set-up, 5,000 for Table 3. `variance` as in `elbo`. Every image is encoded once; at most `chunk` images
+    exist at once, whatever K is, and K codes are decoded for each image. Results are the same for the same seed and
+    chunk, and an image's do not depend on the others. It misleads where the effective sample size, 1 / sum of the
+    squared normalised weights, is small (see `LogLikelihood.warning`): narrow posteriors miss mass.
+    """
+    p, decode = _scorer(model, variance)
+    batch = examples(model, images, least=2)
+    totals, squares = [], []
+    with evaluating(model):
+        for q, x, decoded in _decoded_draws(model, decode, batch, count, seed, chunk):
+            total = square = x.new_full((len(x),), -math.inf)
+            for part in decoded:
+                weights = -p.distortion(part.outputs, x) - log_ratio(q, part)
+                total = torch.logaddexp(total, weights.logsumexp(0))
+                square = torch.logaddexp(square, (2 * weights).logsumexp(0))
+            totals.append(total)
+            squares.append(square)
+    total = finite(torch.cat(totals), "log-likelihood")
+    effective = (2 * total - torch.cat(squares).cpu()).exp()
+    return LogLikelihood(total - math.log(count), effective, count, _constant(p, batch[0].numel()))
+
+
+def linearized_log_likelihood(
+    model: Autoencoder,
+    images: Any,
+    density: Distribution,
+    *,
+    variance: float,
+    elements: int = DERIVATIVES_AT_ONCE,
+) -> Float64[Tensor, " count"]:
+    """ln N(x; f(mu) + J (m - mu), J S Jᵀ + variance I) of each image in nats, mu its code and J the Jacobian there.
+
+    For methods without a posterior: the codes' prior is a Gaussian `density` N(m, S) fitted to training codes (not to
+    those of `images`), p(x|z) is N(f(z), variance I), and z is integrated out of a decoder made linear at each
+    image's own code. Exact for a linear decoder. Otherwise it is an approximation whose error has no known sign: no
+    bound, and no density of x either, since every image picks the linearisation that suits it. It is close where the
+    decoder hardly bends within the posterior, which a small variance makes narrow, and of no use where it does.
+    Never print it beside an importance-sampled one without its name. Higher is better; the variance must be the same
+    for all that is compared, or each model's own mean squared error per value on validation images.
+
+    Determinants and inverses are of the latent's size (those of the sampling-free VAE, eqs. 19 and 20). One
+    derivative of the decoder for each latent and image; at most `elements` numbers of them at once.
+    """
+    if not isinstance(density, MultivariateNormal | Independent):
+        raise SigmaeError(
+            f"A linearized likelihood integrates over one Gaussian, got a {type(density).__name__}: "
+            "fit the density 'gaussian' to the codes."
+        )
+    _require_variance(variance)
+    batch, decode = examples(model, images), mean_decoder(model)
+    rows = max(1, elements // (batch[0].numel() * (density.event_shape[0] + 1)))
+    with evaluating(model):
+        values = []
+        for part in batch.split(rows):
+            z, x = model.posterior(part).mean, scaled(part.to(model.device))
+            values.append(_linearized(decode, z, x, density, variance))
+    return finite(torch.cat(values), "linearized log-likelihood")
+
+
+def _linearized(
+    decode: Decoder,
+    z: Float[Tensor, "batch latent"],
+    x: Float[Tensor, "batch *event"],
+    density: Distribution,
+    variance: float,
+) -> Float64[Tensor, " batch"]:
+    factor = factor_columns(density.expand(torch.Size([len(z)])))
+    tangents = torch.cat([factor.to(z), (density.mean.to(z) - z).unsqueeze(0)])
+    columns = push_forward(decode, z, tangents).double().flatten(2) / math.sqrt(variance)
+    residual = (decode(z).double() - x).flatten(1) / math.sqrt(variance) + columns[-1]
+    plain = 0.5 * (residual.square().sum(1) + residual.shape[1] * (LOG_2_PI + math.log(variance)))
+    return -plain - spread_correction(residual, columns[:-1], gamma=1.0, logdet_weight=1.0)
+
+
+def _scorer(model: Autoencoder, variance: float | None) -> tuple[Likelihood, Decoder]:
+    """p(x|z) in float64, and the decoder whose outputs it scores."""
+    posterior, likelihood = model.objective.posterior, model.objective.likelihood
+    if not posterior.has_density:
+        raise SigmaeError(
+            f"A {type(posterior).__name__} posterior is a point: there is no bound, and nothing to weigh samples by; "
+            "linearized_log_likelihood is of such models, with a Gaussian density of their codes."
+        )
+    if variance is not None:
+        _require_variance(variance)
+        return Gaussian(variance), _for_float64(mean_decoder(model))
+    if not likelihood.is_density:
+        raise SigmaeError(
+            f"{type(likelihood).__name__} is no density p(x|z), so x has no likelihood: pass variance= to score by a "
+            f"Gaussian of the decoder's image{_implied(likelihood)}."
+        )
+    return deepcopy(likelihood).double().eval(), _for_float64(model.decoder)
+
+
+def _for_float64(decode: Decoder) -> Decoder:
+    return lambda z: decode(z.float()).double()
+
+
+def _implied(likelihood: Likelihood) -> str:
+    match likelihood:
+        case SquaredError(reduction="sum", weight=weight):
+            return f"; {0.5 / weight:g} makes it this error and a constant"
+        case SquaredError(weight=weight):
+            return f"; {0.5 / weight:g} times the number of values makes it this error and a constant"
+    return ""
+
+
+def _require_variance(variance: float) -> None:
+    if not 0 < variance < math.inf:
+        raise SigmaeError(f"A variance is above 0 and finite, got {variance}: take the mean squared error per value.")
+
+
+def _decoded_draws(
+    model: Autoencoder, decode: Decoder, images: Tensor, count: int, seed: int, chunk: int
+) -> Iterator[tuple[Distribution, Float64[Tensor, "batch *event"], Iterator[DecodedPoints]]]:
+    """Group by group of images: q, x, and `count` draws of q with what is decoded from them, by chunks of points."""
+    if count < 1 or chunk < 1:
+        raise SigmaeError(f"One or more draws are decoded, one or more at once; got {count} draws and chunk={chunk}.")
+    rows = max(1, chunk // count)
+    sizes = [min(chunk, count - start) for start in range(0, count, chunk)]
+    for first in range(0, len(images), rows):
+        part = images[first : first + rows]
+        q, x = in_float64(model.posterior(part)), scaled(part.to(model.device)).double()
+        generators = [generator(seed, "draws of q", row) for row in range(first, first + len(part))]
+        yield q, x, (decode_points(decode, draws_of(q, size, generators)) for size in sizes)
+
+
+def _constant(p: Likelihood, values: int) -> float | None:
+    if isinstance(p, Gaussian) and not isinstance(p.variance, str):
+        return values / 2 * (LOG_2_PI + math.log(p.variance))
+    return 0.0 if isinstance(p, Bernoulli) else None
