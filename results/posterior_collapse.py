@@ -131,12 +131,12 @@ is below 0.05 nats for 99 % of the images. Kaiming-normal weights and zero biase
 initialization. Published: mean and deviation of ten runs; measured: of {seeds}. The covariance terms were estimated on
 {share:.0%} of the batch in each step (unbiased), the published ones on all of it.
 
-The end values agree within their deviations. What does not is sampling-free training at step 100, where we are ahead of the
-published numbers (squared error 29 against 39), and this is not explained. It is not the estimate: with 10 % of the batch
-instead of 2 % the squared error at step 100 is lower still (25.1 against 29.3). Nor is it the initialization, which the
-paper does not print: Kaiming uniform 28.9, Kaiming normal by fan-out 30.5, Glorot normal 29.8. (Seed 0, a run each, by
-this script with the share or the initialization exchanged.) As the paper says, sampling collapses nearly all latents at
-first and sampling-free training does not.
+The end values agree within their deviations. What does not is sampling-free training at step 100, where we are ahead
+of the published numbers (squared error 29 against 39), and this is not explained. It is not the estimate: with 10 % of
+the batch instead of 2 % the squared error at step 100 is lower still (25.1 against 29.3). Nor is it the initialization,
+which the paper does not print: Kaiming uniform 28.9, Kaiming normal by fan-out 30.5, Glorot normal 29.8. (Seed 0, a run
+each, by this script with the share or the initialization exchanged.) As the paper says, sampling collapses nearly all
+latents at first and sampling-free training does not.
 
 `python results/posterior_collapse.py mnist {share} {seeds}`, seeds 0 to {seeds - 1}; commit {commit()},
 torch {torch.__version__}, Python {platform.python_version()}; {processor()}, {torch.get_num_threads()} thread.
