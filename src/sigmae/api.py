@@ -47,26 +47,42 @@ def plan(
     training: TrainingConfig | None = None,
 ) -> Plan:
     """Load the data, make the objective and the model. `settings` are `part.field=value`, `network.option=value`."""
-    training = training or TrainingConfig()
     data = load_data(source, data_dir=data_dir, image_size=image_size)
+    origin = DataConfig(named(source, data), None if data_dir is None else str(data_dir), image_size)
+    training = training or TrainingConfig()
+    config, objective = configured(
+        data, origin, method, latent_dim=latent_dim, network=network, settings=settings, training=training
+    )
+    with seeded(training.seed, "weights"):
+        modules = network if isinstance(network, tuple) else None
+        model = Autoencoder.build(config.model, objective=objective, network=modules)
+    check_fit(model, data, training)
+    return Plan(config, data, model)
+
+
+def configured(
+    data: Dataset,
+    origin: DataConfig,
+    method: str | Objective,
+    *,
+    latent_dim: int,
+    network: str | Modules | None,
+    settings: Sequence[str],
+    training: TrainingConfig,
+) -> tuple[RunConfig, Objective]:
+    """The configuration of a run on data at hand, with the objective that it describes; no weights are made."""
     name, citation, objective = chosen(method, data)
     network = network or (METHODS[name].network if name in METHODS else None)
     part_settings = [setting for setting in settings if not setting.startswith("network.")]
     objective = with_settings(objective, part_settings) if part_settings else objective
-    config = ModelConfig(
+    model = ModelConfig(
         method=name,
         shape=data.shape,
         latent_dim=latent_dim,
         objective=objective_config(objective),
         network=None if isinstance(network, tuple) else network_config(network, data, objective, settings),
     )
-    origin = DataConfig(named(source, data), None if data_dir is None else str(data_dir), image_size)
-    with seeded(training.seed, "weights"):
-        modules = network if isinstance(network, tuple) else None
-        model = Autoencoder.build(config, objective=objective, network=modules)
-    check_fit(model, data, training)
-    run = RunConfig(name, origin, config, training, citation, sigmae=__version__)
-    return Plan(run, data, model)
+    return RunConfig(name, origin, model, training, citation, sigmae=__version__), objective
 
 
 def fit(

@@ -32,7 +32,8 @@ def train_command(config: RunConfig, out: str, *settings: str, **changes: Any) -
         words += option(field.name.replace("_", "-"), getattr(training, field.name), getattr(usual, field.name))
     own = part_settings(config) if method == config.method else []
     options = [] if network is None else [f"network.{name}={written(value)}" for name, value in network.options.items()]
-    for setting in [*own, *options, *settings]:
+    last = {setting.partition("=")[0]: setting for setting in [*own, *options, *settings]}
+    for setting in last.values():
         words += ["--set", setting]
     return shlex.join([*words, "--out", out])
 

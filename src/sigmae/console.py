@@ -3,18 +3,28 @@
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from sigmae.diagnosis import Diagnosis
 from sigmae.errors import unknown
 from sigmae.evaluation import as_records, Row
 from sigmae.recipes import Method, METHODS
+from sigmae.report.arrangement import arranged, extremes, Group, Measurement, protocols, sharing
+from sigmae.report.words import metric_kind
 from sigmae.training import Report
+
+if TYPE_CHECKING:
+    from sigmae.studies.cells import Cell
+    from sigmae.studies.study import Failures, Study
+    from sigmae.studies.table import Table as StudyTable
 
 
 class Display:
@@ -75,20 +85,70 @@ class Display:
         if as_json:
             print(json.dumps({"rows": as_records(rows)}, indent=2))
             return
-        table = Table("metric", "of", "value", "count")
-        for row in rows:
-            value = f"{row.value:.4g}" + (f" ± {row.error:.2g}" if row.error is not None else "")
-            table.add_row(row.metric, row.of, value, str(row.count))
         console = wide_console()
-        console.print(table)
-        notes = {row.metric: ", ".join(filter(None, (row.unit, row.protocol))) for row in rows}
-        for metric, note in notes.items():
-            console.print(f"{metric}: {note}")
+        records = as_records(rows)
+        for group in arranged(records):
+            print_group(group, console)
+        for (unit, protocol), alike in protocols(records).items():
+            metrics = [f"{metric} of {of}" if of else metric for metric, of in sharing(alike, records)]
+            note = ", ".join(filter(None, (unit, protocol)))
+            console.print(f"{', '.join(metrics)}: {note}", soft_wrap=True)
 
     def left_out(self, reasons: Mapping[str, str]) -> None:
         """Say which metrics do not apply, and why."""
         for metric, reason in reasons.items():
             self.console.print(f"without {metric}: {reason}")
+
+    def diagnosis(self, found: Diagnosis, as_json: bool) -> None:
+        """Print what was found, the largest gain first, and what is fine."""
+        if as_json:
+            print(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+            return
+        console = wide_console()
+        if found.distances:
+            listed = ", ".join(f"{of} {value:.4g}" for of, value in found.distances.items())
+            console.print(f"samples: {found.density}; distances to the test images: {listed}", soft_wrap=True)
+        for number, finding in enumerate(found.findings, start=1):
+            bound = "" if finding.measured else "up to "
+            gain = "" if finding.gain is None else f": {bound}{finding.gain:.0%} {finding.gain_of}"
+            console.print(Text.assemble((f"\n{number}. {finding.name}", "bold"), gain), soft_wrap=True)
+            console.print(f"   {finding.says}", soft_wrap=True)
+            same = [other.remedy for other in found.findings].index(finding.remedy) + 1
+            console.print(f"   $ {finding.remedy}" if same == number else f"   As for {same}.", soft_wrap=True)
+        if found.healthy:
+            console.print("Healthy: nothing was found.")
+        for name, says in found.fine.items():
+            console.print(f"fine, {name}: {says}", soft_wrap=True)
+        for name, reason in found.left_out.items():
+            console.print(f"not looked at, {name}: {reason}", soft_wrap=True)
+
+    def cells(self, total: int) -> "Callable[[Cell, str], None]":
+        """Follow the runs of a study, with the time left; returns what is to be told when one is finished."""
+        self.bar.reset(self.task, description="runs", total=total, terms="")
+
+        def finished(cell: "Cell", error: str) -> None:
+            name = f"{cell.label} on {cell.source}, seed {cell.training.seed}"
+            self.bar.update(self.task, advance=1, terms=name)
+            if error or not self.console.is_terminal:
+                self.console.print(f"{name}: {error or 'done'}")
+
+        return finished
+
+    def comparison(
+        self, study: "Study", tables: "Sequence[StudyTable]", failures: "Failures", out: Path, as_json: bool
+    ) -> None:
+        """Print the tables of a study, or its results as JSON."""
+        if as_json:
+            results = [asdict(result) for result in study.results()]
+            told = {f"{label} on {place}": sentence for (place, label), sentence in failures.items()}
+            print(json.dumps({"results": results, "failures": told}, indent=2, ensure_ascii=False))
+        else:
+            from sigmae.studies.rendering import terminal
+
+            console = wide_console()
+            for table in tables:
+                print(terminal(table, width=console.width, styled=sys.stdout.isatty()))
+        self.console.print(f"tables: {out}")
 
     def next_steps(self, folder: Path, density: str, suffix: str) -> None:
         """Say where the report is and what one can do next."""
@@ -106,6 +166,31 @@ def wide_console() -> Console:
     """Standard output, not cut to 80 columns where it is no terminal."""
     width = None if sys.stdout.isatty() else 160
     return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
+def print_group(group: Group, console: Console) -> None:
+    """Print the metrics of a group: those of one thing below one another, those of the same things side by side."""
+    console.print(Text(f"\n{group.name}", "bold"))
+    if group.single:
+        table = Table("metric", "of", "value", "count")
+        for row in group.single:
+            table.add_row(row["metric"], row["of"], value_text(row), str(row["count"]))
+        console.print(table)
+    for matrix in group.matrices:
+        if matrix.folded and (found := extremes(matrix.rows)):
+            low, high = (f"{value_text(row)} ({row['of']})" for row in found)
+            console.print(f"{next(iter(matrix.columns))}: {len(matrix.rows)} values, {low} to {high}")
+            continue
+        table = Table(f"of, {matrix.features} features" if matrix.features else "of", *map(metric_kind, matrix.columns))
+        for of in matrix.subjects:
+            table.add_row(of, *[value_text(column[of]) if of in column else "" for column in matrix.columns.values()])
+        console.print(table)
+
+
+def value_text(row: Measurement) -> str:
+    """A value with its error, where it has one."""
+    error = row.get("error")
+    return f"{row['value']:.4g}" + (f" ± {error:.2g}" if error is not None else "")
 
 
 def show_method(method: Method, data: str, as_json: bool) -> None:

@@ -19,13 +19,14 @@ from sigmae import __version__, figures
 from sigmae.config import differences, RunConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
+from sigmae.diagnosis import diagnose, Diagnosis
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import as_records, COUNT, evaluate_stages, Evaluation, pictures, POINTS, Row, Stages
 from sigmae.files import read_json, write_atomically, write_bytes, write_json
 from sigmae.metrics.features import load_features
 from sigmae.metrics.images import to_uint8
 from sigmae.model import Autoencoder, load
-from sigmae.report import read_evaluation, write_report
+from sigmae.report import read_evaluation, read_record, write_report
 from sigmae.settings import DataConfig
 from sigmae.training import Report, train
 
@@ -156,13 +157,34 @@ def evaluate_run(
     done = evaluate_stages(stages, metrics, trust)
     if metrics and not done.rows:
         raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
-    if data.is_image:
-        observers.stage("pictures")
-        for stem, png in pictures(model, data, seed=seed).items():
-            write_bytes(folder / "figures" / f"{stem}.png", png)
+    for name, content in pictures(stages, quick=metrics is not None).items():
+        write_bytes(folder / "figures" / name, content)
     write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json"))
     write_report(folder)
     return done
+
+
+def diagnose_run(
+    model: Autoencoder,
+    data: Dataset,
+    folder: Path,
+    *,
+    density: str | None = None,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    seed: int = 0,
+    observers: Observers = SILENT,
+) -> Diagnosis:
+    """Why the samples of a run's density (default: the method's own) are bad; writes nothing but its cache."""
+    ensure_densities(model, data, [density] if density else [], folder, observers)
+    chosen = None
+    if data.is_image:
+        chosen = load_features(
+            features or default_features(data), data, inception_file=inception_file, device=str(model.device)
+        )
+    stages = Stages(model, data, chosen, seed=seed, folder=folder / "cache", tell=observers.stage)
+    history = read_record(folder).history
+    return diagnose(stages, read_run(folder), history, run=str(folder), density=density)
 
 
 def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
@@ -172,10 +194,18 @@ def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
     if any(old.get(name) != value for name, value in origin.items()):
         old = {}
     rows = {(row["metric"], row["of"]): row for row in [*old.get("rows", []), *as_records(done.rows)]}
-    features = {stages.features.name: getattr(stages.features, "details", {})} if stages.features is not None else {}
+    features = {} if stages.features is None else {stages.features.name: getattr(stages.features, "details", {})}
+    settings = {
+        "features": None if stages.features is None else stages.features.name,
+        "densities": None if stages.densities is None else list(stages.densities),
+        "count": stages.count,
+        "points": stages.points,
+    }
     return {
         **origin,
+        "density": stages.model.default_density,
         "features": old.get("features", {}) | features,
+        "metrics": old.get("metrics", {}) | dict.fromkeys(done.metrics, settings),
         "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}
         | done.left_out,
         "rows": list(rows.values()),

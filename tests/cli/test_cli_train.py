@@ -22,6 +22,7 @@ FILES = {
     "figures/reconstructions.png",
     "figures/interpolations.png",
     "figures/neighbours.png",
+    "figures/traversals.png",
     "figures/samples-prior.png",
     "figures/samples-gaussian.png",
     "figures/samples-gmm10.png",

@@ -19,8 +19,7 @@ from sigmae import (
     Split,
     SquaredError,
 )
-from sigmae.evaluation import evaluate, pictures, QUICK, Row, Stages
-from sigmae.evaluation.pictures import nearest_images
+from sigmae.evaluation import evaluate, QUICK, Row, Stages
 from sigmae.evaluation.stages import between
 from sigmae.metrics.features import random_features
 from sigmae.metrics.frechet import fid
@@ -118,7 +117,7 @@ def test_a_variance_that_training_found_is_reported(data, likelihood, value):
     x = torch.zeros(3, *SHAPE)
     likelihood(DecodedPoints(torch.zeros(1, 3, 16), x[None] + 0.5), x)
     rows = {row.metric: row.value for row in evaluate(model, data, metrics=QUICK).rows}
-    assert rows.get("decoder_variance") == value
+    assert rows.get("decoder_variance") == (None if value is None else pytest.approx(value, abs=2e-6))
 
 
 def test_one_test_image_has_an_error_and_no_distance(identity, data):
@@ -196,15 +195,3 @@ def test_a_metric_of_ones_own_and_a_value_that_is_no_number(identity, data):
         evaluate(identity, data, metrics=["fidd"])
     with pytest.raises(SigmaeError, match="--trust"):
         evaluate(identity, data, metrics=["elsewhere:metric"], trust=())
-
-
-def test_nearest_images_are_found_across_batches(data):
-    wanted = data.train.images[[3, 150, 199]]
-    noisy = (wanted / 255 + 0.01).clamp(0, 1)
-    assert torch.equal(nearest_images(noisy, data.train.images, batch_size=64), wanted)
-
-
-def test_pictures_are_made_for_every_density(identity, data):
-    drawn = pictures(identity, data)
-    assert set(drawn) == {"reconstructions", "samples-gaussian", "interpolations", "neighbours"}
-    assert all(png.startswith(b"\x89PNG") for png in drawn.values())

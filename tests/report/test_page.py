@@ -96,8 +96,11 @@ EVALUATION = {
         measurement("fid-inception", "prior", 0.5),
         measurement("fid-classifier", "gmm10", 6.43),
         measurement("fid-classifier", "interpolations", 1.0),
+        measurement("kid-classifier", "reconstructions", 1.2, error=0.3, count=9000),
+        measurement("kid-classifier", "gmm10", 3.4, error=0.4),
         measurement("entropy", "encodings", None),
     ],
+    "left_out": {"elbo": "A deterministic encoder has none."},
 }
 ENVIRONMENT = {
     "version": 1,
@@ -178,22 +181,59 @@ def test_the_sections_come_in_order_and_are_linked(page):
     assert sections == ["metrics", "pictures", "training", "objective", "settings", "environment"]
     assert [a["href"] for a in page.all("a") if a["href"].startswith("#")] == [f"#{name}" for name in sections]
     headings = re.findall(r"<h(\d)", page.source)
-    assert headings == ["1", *["2"] * 6]
+    assert headings == ["1", "2", *["3"] * 3, *["2"] * 5]
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {attributes["aria-labelledby"] for attributes in page.all("section")} <= set(ids)
 
 
-def test_numbers_of_two_feature_sets_never_share_a_heading(page):
-    table = page.source[page.source.index('<table class="measurements"') :].split("</table>")[0]
-    groups = [re.sub(r"<[^>]+>", "|", body) for body in table.split("<tbody>")[1:]]
-    assert len(groups) == 4
-    (classifier,) = [group for group in groups if "classifier features" in group]
-    assert all(value in classifier for value in ("2.100", "31.20", "6.430", "1.000", "10,000"))
-    assert "0.5000" not in classifier
-    (error,) = [group for group in groups if "Squared error" in group]
-    assert "Sum over pixels. Held out." in error
-    assert "–" in next(group for group in groups if "Entropy" in group)
+def tables(page: Page, kind: str) -> list[str]:
+    """The text of every table of a class, cells apart."""
+    found = [part.split("</table>")[0] for part in page.source.split(f'<table class="{kind}"')[1:]]
+    return [re.sub(r"(\|\s*)+", "|", re.sub(r"<[^>]+>", "|", table)) for table in found]
+
+
+def test_numbers_of_two_feature_sets_are_never_in_one_table(page):
+    (matrix,) = tables(page, "matrix")
+    assert "|In classifier features.|" in matrix
+    assert "|Of|FID|KID|" in matrix
+    assert "|Reconstructions|2.100|1.200 ± 0.3|Samples from the prior|31.20|–|" in matrix
+    assert "0.5000" not in matrix
+    (inception,) = [table for table in tables(page, "single") if "0.5000" in table]
+    assert "Fréchet distance (FID), inception features" in inception
+
+
+def test_every_protocol_is_told_once_for_the_metrics_that_share_it(page):
+    (matrix,) = tables(page, "matrix")
+    assert "|Fréchet distance (FID); Kernel distance (KID): Held out. 9,000 to 10,000 examples.|" in matrix
+    (squared, *_) = tables(page, "single")
+    assert "|Squared error|Sum over pixels. Held out.|Reconstructions|5.314|10,000|" in squared
+
+
+def test_metrics_are_grouped_and_strangers_are_called_other(page):
+    headings = re.findall(r"<h3>(.*?)</h3>", page.source)
+    assert headings == ["Generation", "Other", "Left out"]
+    assert "–" in next(table for table in tables(page, "single") if "Entropy" in table)
+    (reasons,) = [table for table in tables(page, "settings") if "Why" in table]
+    assert "|elbo|A deterministic encoder has none.|" in reasons
+
+
+def test_protocols_that_differ_name_what_they_are_of(run):
+    rows = [measurement("expected_gap", f"variance {v}", v, protocol=f"for {v}", count=5) for v in (1, 2)]
+    write(run, "evaluation.json", {"version": 1, "rows": [*rows, measurement("els", "decoder", 1.0)]})
+    (matrix,) = tables(Page(write_report(run)), "matrix")
+    assert "|Expected gap, variance 1: For 1. 5 examples.|Expected gap, variance 2: For 2. 5 examples.|" in matrix
+
+
+@pytest.mark.parametrize(("latents", "folded"), [(12, 0), (128, 1)])
+def test_many_latents_are_folded(run, latents, folded):
+    rows = [measurement("latent_kl", f"latent {j}", 1 / (j + 1), unit="nats") for j in range(latents)]
+    write(run, "evaluation.json", {"version": 1, "rows": rows})
+    page = Page(write_report(run))
+    assert len(page.all("details")) == folded
+    assert page.text.count("Latent 11 ") == 1
+    told = "Divergence of each latent from the prior: 128 values, 0.007812 (latent 127) to 1.000 (latent 0)"
+    assert (told in page.text) == bool(folded)
 
 
 def test_pictures_are_inside_the_page_whole_and_in_order(finished, page):
@@ -207,9 +247,18 @@ def test_pictures_are_inside_the_page_whole_and_in_order(finished, page):
     assert "Fréchet distance (FID), classifier features: 31.20" in page.text
 
 
+def test_charts_are_shown_at_half_their_pixels(run):
+    (run / "figures" / "divergences.png").write_bytes(png(960, 600))
+    (chart,) = [image for image in Page(write_report(run)).all("img") if image["alt"].startswith("Bar chart: ")]
+    assert (chart["width"], chart["height"]) == ("480", "300")
+    assert "Divergence of each latent. How many nats" in chart["alt"]
+
+
 def test_every_picture_has_words(page):
     assert len(page.all("img")) == 4 + 3  # three terms are not zero throughout
     assert all(len(image["alt"]) > 10 for image in page.all("img"))
+    alts = [image["alt"] for image in page.all("img")]
+    assert any(alt.startswith("Images: Nearest training images. Decoded samples") for alt in alts)
     assert any("from 9.000 at epoch 1 to 7.500 at epoch 3, lowest 6.000" in image["alt"] for image in page.all("img"))
 
 

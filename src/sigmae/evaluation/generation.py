@@ -14,9 +14,10 @@ from sigmae.likelihoods import Gaussian
 from sigmae.metrics.frechet import frechet_distance
 from sigmae.metrics.images import squared_error as squared_errors, to_uint8
 from sigmae.metrics.kernel_distance import kernel_distance
-from sigmae.metrics.neighbours import memorisation, neighbourhoods
-from sigmae.metrics.precision_recall import precision_recall_curve
+from sigmae.metrics.neighbours import Memorisation, memorisation, neighbourhoods
+from sigmae.metrics.precision_recall import precision_recall_curve, PrecisionRecallCurve
 
+SUBSET = 1000  # images, of the kernel distance
 COMPARED_IN_PIXELS = 1000  # samples, and held-out images, sought among the training images
 PROTOCOL = "against the test split; reconstructions and interpolations of the validation split"
 
@@ -62,7 +63,8 @@ def kid(stages: Stages) -> list[Row]:
     for of, real, generated in pairs(stages, "kid"):
         found = kernel_distance(real=real, generated=generated, seed=stages.seed)
         protocol = f"mean of 100 subsets of up to 1,000 images and their deviation, {PROTOCOL}"
-        rows.append(named(stages, "kid", of, found.value, generated, protocol, found.deviation))
+        differ = min(len(real), len(generated)) > SUBSET  # otherwise there is one subset: the whole
+        rows.append(named(stages, "kid", of, found.value, generated, protocol, found.deviation if differ else None))
     return rows
 
 
@@ -70,11 +72,24 @@ def prd(stages: Stages) -> list[Row]:
     """Precision and recall of distributions of everything that is generated."""
     rows = []
     protocol = f"10 clusterings into 20, 1,001 angles; F8 weighs recall, F1/8 precision; {PROTOCOL}"
-    for of, real, generated in pairs(stages, "prd"):
-        curve = precision_recall_curve(real=real, generated=generated, seed=stages.seed)
+    for of, _, generated in pairs(stages, "prd"):
+        curve = prd_curve(stages, of)
         rows.append(named(stages, "f8_recall", of, curve.f8_recall, generated, protocol))
         rows.append(named(stages, "f1_8_precision", of, curve.f1_8_precision, generated, protocol))
     return rows
+
+
+def prd_curve(stages: Stages, of: str) -> PrecisionRecallCurve:
+    """Precision and recall of distributions for every angle; computed once."""
+    real, generated = stages.features_of(REAL), stages.features_of(of)
+    known = stages.origin(of)
+
+    def compute() -> dict[str, Tensor]:
+        found = precision_recall_curve(real=real, generated=generated, seed=stages.seed)
+        return {"precision": found.precision, "recall": found.recall}
+
+    origin = None if known is None else f"{known} {stages.origin(REAL)}"
+    return PrecisionRecallCurve(**stages.kept(f"{stages.known_features.name}-prd-{of}", origin, compute))
 
 
 def precision_recall(stages: Stages) -> list[Row]:
@@ -89,21 +104,25 @@ def precision_recall(stages: Stages) -> list[Row]:
 
 def copies(stages: Stages) -> list[Row]:
     """Whether samples are nearer to training images than decoded held-out images are, for every density."""
-    data = stages.data
-    if len(data.validation) < 20:
-        raise SigmaeError(f"Memorisation needs 20 held-out examples or more, got {len(data.validation)}.")
-    train = data.train.images.flatten(1)
-    held_out = decoded(stages, stages.codes("validation")[:COMPARED_IN_PIXELS])
     rows = []
     for of in stages.chosen_densities:
         stages.tell(f"memorisation of {of}")
-        samples = decoded(stages, stages.latents(of)[:COMPARED_IN_PIXELS])
-        tail = max(0.01, 1 / len(held_out))
-        found = memorisation(train=train, held_out=held_out, generated=samples, tail=tail)
-        protocol = f"nearest training image by squared error, beside decoded held-out images; their nearest {tail:.0%}"
-        rows.append(Row("nearer_than_held_out", of, found.nearer, "probability", len(samples), protocol))
-        rows.append(Row("copies", of, found.copies, "share", len(samples), protocol))
+        found, count = memorised(stages, of), min(COMPARED_IN_PIXELS, stages.compared)
+        protocol = "nearest training example by squared error, beside decoded held-out ones"
+        rows.append(Row("nearer_than_held_out", of, found.nearer, "probability", count, f"{protocol}; 0.5 is as new"))
+        rows.append(Row("copies", of, found.copies, "share", count, f"{protocol}, the nearest 1 % of them"))
     return rows
+
+
+def memorised(stages: Stages, of: str) -> Memorisation:
+    """Memorisation by the samples of one density."""
+    data = stages.data
+    if len(data.validation) < 20:
+        raise SigmaeError(f"Memorisation needs 20 held-out examples or more, got {len(data.validation)}.")
+    held_out = decoded(stages, stages.codes("validation")[:COMPARED_IN_PIXELS])
+    samples = decoded(stages, stages.latents(of)[:COMPARED_IN_PIXELS])
+    tail = max(0.01, 1 / len(held_out))
+    return memorisation(train=data.train.images.flatten(1), held_out=held_out, generated=samples, tail=tail)
 
 
 def decoded(stages: Stages, z: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from sigmae.bandwidth import corrected_bandwidth, ELEMENTS, optimal_bandwidth
 from sigmae.errors import SigmaeError
 from sigmae.kernel_density import log_floor
 from sigmae.kernels import squared_distances
-from sigmae.metrics.neighbours import nearest, squared_radii
+from sigmae.metrics.neighbours import larger_share, nearest, squared_radii
 from sigmae.seeds import generator
 
 SINGULAR = 1e-13  # of the largest variance; a linear dependence rounded to 32 bits leaves about 1e-15
@@ -179,14 +179,11 @@ def holes(
             f"{samples.shape[1]}: give all from one model."
         )
     bank = finite_codes(codes)
-    usual, drawn = (
-        nearest(real=bank, generated=finite_codes(points))[1].sqrt().sort().values for points in (held_out, samples)
-    )
+    usual, drawn = (nearest(real=bank, generated=finite_codes(points))[1].sqrt() for points in (held_out, samples))
     distance = usual.quantile(quantile)
-    below, up_to = (torch.searchsorted(usual, drawn, right=right).double().mean() for right in (False, True))
     return Holes(
         outside=float((drawn > distance).double().mean()),
-        farther=float((below + up_to) / (2 * len(usual))),
+        farther=larger_share(drawn, than=usual),
         distance=float(distance),
     )
 

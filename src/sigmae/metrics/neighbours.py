@@ -130,10 +130,15 @@ def memorisation(
             "or give a larger tail."
         )
     known, new = (nearest(real=train, generated=vectors)[1] for vectors in (held_out, generated))
-    known = known.sort().values
-    smaller, not_larger = (torch.searchsorted(known, new, right=right) for right in (False, True))
-    nearer = 1 - float((smaller + not_larger).double().mean()) / (2 * len(known))
-    return Memorisation(nearer, float((new <= known[min(round(rank), len(known)) - 1]).double().mean()))
+    threshold = known.sort().values[min(round(rank), len(known)) - 1]
+    return Memorisation(1 - larger_share(new, than=known), float((new <= threshold).double().mean()))
+
+
+def larger_share(values: Float64[Tensor, " count"], *, than: Float64[Tensor, " others"]) -> float:
+    """The probability that a random value is larger than a random other, ties counted half (Mann and Whitney)."""
+    others = than.sort().values
+    below, up_to = (torch.searchsorted(others, values, right=right).double().mean() for right in (False, True))
+    return float(below + up_to) / (2 * len(others))
 
 
 def squared_radii(points: Real[Tensor, "count features"], k: int) -> Float64[Tensor, "ranks count"]:

@@ -10,7 +10,7 @@ from sigmae.report import sections
 from sigmae.report.markup import element, Html, join
 from sigmae.report.record import read_evaluation, read_record, Record
 
-__all__ = ["read_evaluation", "write_report"]
+__all__ = ["read_evaluation", "read_record", "write_report"]
 
 SECTIONS = {
     "metrics": ("Metrics", sections.metrics),

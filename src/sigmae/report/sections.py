@@ -8,14 +8,14 @@ from typing import Any
 
 from sigmae.figures import best_epoch, curves, series
 from sigmae.report.markup import code, element, Html, join, table
+from sigmae.report.measurements import left_out, measurements
 from sigmae.report.record import Record
 from sigmae.report.words import (
     measured,
     metric_name,
     PARTS,
-    picture_caption,
     picture_rank,
-    picture_title,
+    picture_words,
     sentence_case,
     subject,
     written,
@@ -39,13 +39,13 @@ def summary(record: Record) -> Html:
 
 
 def metrics(record: Record) -> Html:
-    """Every measurement, under its metric, unit and protocol."""
+    """Every measurement by group, what was left out, and what the measurements were made with."""
     if not record.measurements:
         return element("p", "This run has not been evaluated yet.")
-    groups = [[_metric_head(*key), *map(_metric_row, rows)] for key, rows in _by_metric(record).items()]
-    rest = {key: value for key, value in record.evaluation.items() if key not in ("version", "rows")}
+    rest = {key: value for key, value in record.evaluation.items() if key not in ("version", "rows", "left_out")}
     return join(
-        table("measurements", "Every measurement of this run", ["Of", "Value", "Count"], *groups),
+        measurements(record.measurements),
+        left_out(_mapping(record.evaluation.get("left_out"))),
         _settings(rest, "What the measurements were made with"),
     )
 
@@ -119,8 +119,10 @@ def _trained(record: Record) -> Html:
 
 def _scored(record: Record) -> Iterator[Html]:
     """A sentence for each headline metric: its value for reconstructions and for the best samples."""
-    for (metric, _, _), rows in _by_metric(record).items():
-        values = {str(row["of"]): row["value"] for row in rows if _headline(row)}
+    headlines: dict[str, dict[str, Any]] = {}
+    for row in filter(_headline, record.measurements):
+        headlines.setdefault(str(row["metric"]), {})[str(row["of"])] = row["value"]
+    for metric, values in headlines.items():
         samples = {of: value for of, value in values.items() if not of.endswith(("reconstructions", "interpolations"))}
         best = min(samples, key=samples.__getitem__, default=None)
         shown = [of for of in ("reconstructions", best) if of in values]
@@ -136,26 +138,6 @@ def _headline(row: Mapping[str, Any]) -> bool:
     return kind in ("squared_error", "fid") and finite
 
 
-def _by_metric(record: Record) -> dict[tuple[str, str, str], list[Mapping[str, Any]]]:
-    """The measurements under metric, unit and protocol: numbers that may be compared with one another."""
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for row in record.measurements:
-        key = (str(row["metric"]), str(row.get("unit") or ""), str(row.get("protocol") or ""))
-        groups.setdefault(key, []).append(row)
-    return groups
-
-
-def _metric_head(metric: str, unit: str, protocol: str) -> Html:
-    note = ". ".join(sentence_case(text).rstrip(".") for text in (unit, protocol) if text)
-    small = element("small", f"{note}.") if note else ""
-    return element("tr", element("th", metric_name(metric), small, scope="rowgroup", colspan=3))
-
-
-def _metric_row(row: Mapping[str, Any]) -> Html:
-    of = element("th", sentence_case(subject(str(row["of"]))), scope="row")
-    return element("tr", of, element("td", measured(row["value"])), element("td", measured(row.get("count"))))
-
-
 def _picture(record: Record, stem: str) -> Html:
     content = record.figures[stem]
     # The first chunk of every PNG: width and height are its first eight bytes.
@@ -166,9 +148,17 @@ def _picture(record: Record, stem: str) -> Html:
         for row in record.measurements
         if str(row["of"]) == of and _headline(row)
     ]
-    name = picture_title(stem)
-    image = element("img", src=_data_uri("image/png", content), alt=f"Images: {name}", width=width, height=height)
-    caption = element("figcaption", element("strong", name), " ", picture_caption(stem), *scores)
+    words = picture_words(stem)
+    if words.kind != "Images":  # charts have two pixels for each of the page's
+        width, height = width // 2, height // 2
+    image = element(
+        "img",
+        src=_data_uri("image/png", content),
+        alt=f"{words.kind}: {words.title}. {words.caption}".strip(),
+        width=width,
+        height=height,
+    )
+    caption = element("figcaption", element("strong", words.title), " ", words.caption, *scores)
     return element("figure", image, caption, class_="samples" if stem.startswith("samples") else "wide")
 
 

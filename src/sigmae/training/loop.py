@@ -20,10 +20,10 @@ from sigmae.objective import Terms
 from sigmae.parts import Moment, Part
 from sigmae.seeds import derived_seed, generator
 from sigmae.settings import TrainingConfig
+from sigmae.signals import Interrupted, stop_on_signals, StopRequest
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
 from sigmae.training.opponents import opponents
-from sigmae.training.signals import Interrupted, stop_on_signals, StopRequest
 from sigmae.training.state import Progress, State
 
 if TYPE_CHECKING:

@@ -1,0 +1,170 @@
+"""Cells: the runs of a study, each in an ordinary run's folder named by the hash of its whole configuration."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+from sigmae.api import configured, plan
+from sigmae.config import RunConfig
+from sigmae.conversion import as_json, structure
+from sigmae.data import Dataset, load as load_data
+from sigmae.errors import unknown
+from sigmae.evaluation import COUNT, POINTS, QUICK
+from sigmae.files import digest, read_json
+from sigmae.runs import default_features, evaluate_run, MAY_CHANGE, Observers, open_run, SILENT, train_run
+from sigmae.settings import DataConfig, TrainingConfig
+
+OPTIONS = ("network", "latent_dim", "image_size")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: what `sigmae train` is given. `varied` names what differs between its label and others."""
+
+    source: str
+    method: str
+    latent_dim: int = 16
+    network: str | None = None
+    settings: tuple[str, ...] = ()
+    image_size: int | None = None
+    data_dir: str | None = None
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    varied: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The table's row that the cell belongs to."""
+        return " ".join([self.method, *self.varied])
+
+    @property
+    def place(self) -> str:
+        """The data as they are seen: results on others cannot be compared."""
+        return self.source if self.image_size is None else f"{self.source} at {self.image_size}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the label stands for."""
+        return {"method": self.method, "data": self.place, "settings": " ".join(self.varied)}
+
+    def config(self) -> RunConfig:
+        """The configuration of the run; its data are loaded once in a process."""
+        data = loaded(self.source, self.data_dir, self.image_size)
+        origin = DataConfig(self.source, self.data_dir, self.image_size)
+        return configured(
+            data,
+            origin,
+            self.method,
+            latent_dim=self.latent_dim,
+            network=self.network,
+            settings=self.settings,
+            training=self.training,
+        )[0]
+
+    def folder(self, runs: Path) -> Path:
+        """Where the run lies: its name is the hash of all in its configuration that makes it another run."""
+        config = as_json(self.config())
+        for name in MAY_CHANGE:
+            *path, last = name.split(".")
+            parent = config
+            for step in path:
+                parent = parent[step]
+            parent.pop(last)
+        return runs / digest(json.dumps(config, sort_keys=True).encode())[:16]
+
+
+@cache
+def loaded(source: str, data_dir: str | None, image_size: int | None) -> Dataset:
+    """The data of a study's cells."""
+    return load_data(source, data_dir=data_dir, image_size=image_size)
+
+
+def product_of(
+    base: Cell, methods: Sequence[str], variations: Sequence[tuple[str, Sequence[str]]], seeds: Sequence[int]
+) -> Iterator[Cell]:
+    """A cell for every method, every choice of the varied values, and every seed.
+
+    A variation is the name of a part's or network's setting, of an option (latent_dim, network, lr, ...), or `data`,
+    with the values that it takes.
+    """
+    choices = [[(name.replace("-", "_"), value) for value in values] for name, values in variations]
+    for method, choice in product(methods, product(*choices)):
+        told = tuple(f"{name}={value}" for name, value in choice if name not in ("data", "image_size"))
+        cell = replace(base, method=method, varied=told)
+        for name, value in choice:
+            cell = varied(cell, name, value)
+        for seed in seeds:
+            yield replace(cell, training=replace(cell.training, seed=seed))
+
+
+def varied(cell: Cell, name: str, value: str) -> Cell:
+    """The cell with one value changed."""
+    name = name.replace("-", "_")
+    if "." in name or name in ("posterior", "propagation", "likelihood", "latent", "decoder", "bound"):
+        return replace(cell, settings=(*cell.settings, f"{name}={value}"))
+    if name == "data":
+        return replace(cell, source=value)
+    if name in OPTIONS:
+        kind = {"network": str}.get(name, int)
+        return replace(cell, **{name: structure(value, kind, name)})
+    trained = {option.name: option.type for option in fields(TrainingConfig)}
+    if name not in trained or name == "seed":
+        raise unknown("option to vary", name, ["data", *OPTIONS, *(set(trained) - {"seed"}), "latent.weight"])
+    return replace(cell, training=replace(cell.training, **{name: structure(value, trained[name], name)}))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the runs of a study are evaluated."""
+
+    metrics: tuple[str, ...] = tuple(QUICK)
+    features: str | None = None
+    densities: tuple[str, ...] | None = None
+    inception_file: str | None = None
+    points: int = POINTS
+
+
+def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = SILENT) -> None:
+    """Train a cell, or continue it, and compute those of its numbers that are not there yet."""
+    if is_complete(cell, folder, scoring):
+        return
+    planned = plan(
+        loaded(cell.source, cell.data_dir, cell.image_size),
+        cell.method,
+        latent_dim=cell.latent_dim,
+        network=cell.network,
+        settings=cell.settings,
+        training=cell.training,
+    )
+    config = cell.config()
+    open_run(folder, config)
+    model = train_run(planned.model, planned.data, config, folder, observers=observers)
+    if is_complete(cell, folder, scoring):
+        return
+    evaluate_run(
+        model,
+        planned.data,
+        folder,
+        metrics=scoring.metrics,
+        features=scoring.features,
+        inception_file=None if scoring.inception_file is None else Path(scoring.inception_file),
+        densities=scoring.densities,
+        points=scoring.points,
+        seed=cell.training.seed,
+        observers=observers,
+    )
+
+
+def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
+    """Whether a run has all the numbers that are asked for, computed as asked for."""
+    path = folder / "evaluation.json"
+    if not path.exists() or not (folder / "model.safetensors").exists():
+        return False
+    data = loaded(cell.source, cell.data_dir, cell.image_size)
+    features = (scoring.features or default_features(data)) if data.is_image else None
+    densities = None if scoring.densities is None else list(scoring.densities)
+    wanted = {"features": features, "densities": densities, "count": COUNT, "points": scoring.points}
+    known = read_json(path).get("metrics", {})
+    return all(known.get(metric) == wanted for metric in scoring.metrics)

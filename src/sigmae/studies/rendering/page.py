@@ -1,0 +1,118 @@
+"""The page of a study: its table and the pictures of its rows side by side, in one HTML file that loads nothing."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+
+from sigmae.errors import SigmaeError
+from sigmae.report.markup import element, Html, join
+from sigmae.report.record import PNG_SIGNATURE
+from sigmae.report.words import picture_rank, picture_words
+from sigmae.studies.rendering.numbers import written
+from sigmae.studies.rendering.words import asides, headings, LABEL, missing, notes, plain, RANK, rank_text
+from sigmae.studies.table import Cell, Table
+
+Pictures = Mapping[str, Mapping[str, bytes]]
+"""PNG files by label and stem: "reconstructions", "samples", "interpolations"."""
+
+OWN_SAMPLES = ("samples", "samples-own")
+MARKS = {1: "best", 2: "second"}
+
+
+def page(table: Table, footer: str = "", *, title: str = "Comparison", pictures: Pictures | None = None) -> Html:
+    """The whole page: the same table and pictures give the same bytes.
+
+    Everything is escaped, nothing is loaded and nothing runs: the page's policy allows its own style and pictures only.
+    """
+    kinds = sorted({stem for of_label in (pictures or {}).values() for stem in of_label}, key=picture_rank)
+    told = [element("span", plain(note)) for note in notes(table, "bold", "underlined")]
+    shown = element("div", _grid(table), class_="scroll", tabindex=0)
+    sections = [_section("table", "Table", join(shown, element("p", *told, class_="notes", id="notes")))]
+    sections += [_section(stem, _title(stem), _side_by_side(stem, table, pictures or {})) for stem in kinds]
+    body = element(
+        "body",
+        element("header", element("h1", plain(title))),
+        element("main", *sections),
+        element("footer", element("p", plain(footer))) if footer else "",
+    )
+    return join(Html("<!doctype html>\n"), element("html", _head(plain(title)), body, lang="en"), "\n")
+
+
+def _head(title: str) -> Html:
+    files = resources.files("sigmae.report") / "style.css", resources.files(__package__) / "page.css"
+    style = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"{title} · sigmae"),
+        element("style", Html(style)),
+    )
+
+
+def _section(name: str, heading: str, content: Html) -> Html:
+    titled = element("h2", heading, id=f"{name}-heading")
+    return element("section", titled, content, aria_labelledby=f"{name}-heading")
+
+
+def _grid(table: Table) -> Html:
+    """The table, its metrics above what they are of."""
+    groups = headings(table)
+    ranked = bool(table.ranks)
+    upper = [element("th", name, colspan=len(of), scope="colgroup") for name, of in groups]
+    lower = [element("th", plain(name), scope="col") for _, of in groups for name in of]
+    rank = element("th", RANK, scope="col", rowspan=2) if ranked else ""
+    head = [
+        element("tr", element("th", LABEL, scope="col", rowspan=2), *upper, rank),
+        element("tr", *lower),
+    ]
+    rows = [
+        element(
+            "tr",
+            element("th", plain(label), scope="row"),
+            *[_value(table, label, cells.get(label)) for cells in table.cells.values()],
+            element("td", rank_text(table, label)) if ranked else "",
+        )
+        for label in table.labels
+    ]
+    described = {"class_": "matrix comparison", "aria_labelledby": "table-heading", "aria_describedby": "notes"}
+    return element("table", element("thead", *head), element("tbody", *rows), **described)
+
+
+def _value(table: Table, label: str, cell: Cell | None) -> Html:
+    if cell is None:
+        return element("td", missing(table, label), class_="missing")
+    number = written(cell.summary).text().replace("-", "−")
+    besides = [element("small", aside) for aside in asides(table, cell)]
+    return element("td", element("span", number, class_=MARKS.get(cell.place or 0, "value")), *besides)
+
+
+def _title(stem: str) -> str:
+    return "Samples of each method's own density" if stem in OWN_SAMPLES else picture_words(stem).title
+
+
+def _side_by_side(stem: str, table: Table, pictures: Pictures) -> Html:
+    """A picture of each row that has one, under its label."""
+    labels = [label for label in dict.fromkeys([*table.labels, *pictures]) if stem in pictures.get(label, {})]
+    return element("div", *[_figure(stem, label, pictures[label][stem]) for label in labels], class_="side-by-side")
+
+
+def _figure(stem: str, label: str, content: bytes) -> Html:
+    if not content.startswith(PNG_SIGNATURE) or len(content) < 24:
+        raise SigmaeError(f"The picture {stem} of {label} is not a PNG file: evaluate its run again.")
+    # The first chunk of every PNG: width and height are its first eight bytes.
+    width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
+    image = element(
+        "img",
+        src=f"data:image/png;base64,{base64.b64encode(content).decode()}",
+        alt=f"{_title(stem)}: {plain(label)}",
+        width=width,
+        height=height,
+    )
+    return element("figure", element("figcaption", element("strong", plain(label))), image)

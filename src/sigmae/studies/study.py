@@ -1,0 +1,138 @@
+"""A study: cells that are run by an engine, and what is read from their folders afterwards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sigmae.errors import SigmaeError
+from sigmae.evaluation import COUNT
+from sigmae.files import read_json, write_text
+from sigmae.runs import read_rows
+from sigmae.studies.cells import Cell, complete, is_complete, Scoring
+from sigmae.studies.engines import Engine
+from sigmae.studies.rendering import latex, markdown, page, summary_csv
+from sigmae.studies.results import Result
+from sigmae.studies.table import by_data, OWN, Table, tabulate
+from sigmae.studies.tidy import write_results
+
+PICTURES = ("reconstructions", "interpolations")
+
+Failures = dict[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Cells, how they are scored, and the folder that holds their runs."""
+
+    cells: Sequence[Cell]
+    scoring: Scoring
+    runs: Path
+
+    def run(self, engine: Engine, finished: Callable[[Cell, str], None] = lambda cell, error: None) -> Failures:
+        """Complete the cells that are not yet; a sentence for each label of which one failed, by its data.
+
+        A cell that is complete is told to `finished` at once.
+        """
+        waiting: dict[str, Cell] = {}
+        for cell in self.cells:
+            folder = cell.folder(self.runs)
+            if is_complete(cell, folder, self.scoring):
+                finished(cell, "")
+            else:
+                waiting[folder.name] = cell
+        failures: Failures = {}
+
+        def gather(name: str, error: str) -> None:
+            if error:
+                cell = waiting[name]
+                failures.setdefault((cell.place, cell.label), f"Seed {cell.training.seed}: {error}")
+            finished(waiting[name], error)
+
+        engine.run(
+            {name: partial(complete, cell, self.runs / name, self.scoring) for name, cell in waiting.items()}, gather
+        )
+        return failures
+
+    def results(self) -> list[Result]:
+        """Every number of the cells that are complete."""
+        return [result for cell in self.cells for result in results_of(cell, cell.folder(self.runs), self.scoring)]
+
+    def pictures(self, place: str) -> dict[str, dict[str, bytes]]:
+        """The pictures of one run on that data for every label: reconstructions, its own samples, interpolations."""
+        found: dict[str, dict[str, bytes]] = {}
+        for cell in (cell for cell in self.cells if cell.place == place):
+            folder = cell.folder(self.runs)
+            if cell.label not in found and is_complete(cell, folder, self.scoring):
+                found[cell.label] = pictures_of(folder)
+        return found
+
+
+def results_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Result]:
+    """The numbers of a run; those of the density that its method itself samples once more under `OWN`."""
+    if not is_complete(cell, folder, scoring):
+        return []
+    own = read_json(folder / "evaluation.json").get("density")
+    rows = read_rows(folder)
+    named = [(row.of, row) for row in rows] + [(OWN, row) for row in rows if row.of == own]
+    return [
+        Result(cell.label, cell.training.seed, row.metric, of, row.value, row.unit, str(folder), cell.details)
+        for of, row in named
+    ]
+
+
+def pictures_of(folder: Path) -> dict[str, bytes]:
+    """The pictures of a run that are shown beside others'."""
+    own = read_json(folder / "evaluation.json").get("density")
+    files = {name: folder / "figures" / f"{name}.png" for name in PICTURES}
+    files["samples"] = folder / "figures" / f"samples-{own}.png"
+    return {name: path.read_bytes() for name, path in files.items() if path.exists()}
+
+
+def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, failures: Failures) -> list[Table]:
+    """Leave results.csv, and for every data set its table in every format, in a folder."""
+    results = study.results()
+    write_results(out / "results.csv", results)
+    parts = by_data(results)
+    tables = []
+    for place in dict.fromkeys(cell.place for cell in study.cells):
+        told = {label: sentence for (where, label), sentence in failures.items() if where == place}
+        table = tabulate(parts.get(place, []), columns=columns, failures=told)
+        tables.append(table)
+        name, note = f"table-{file_name(place)}", footer(study, place)
+        for suffix, text in {"md": markdown, "tex": latex, "csv": summary_csv}.items():
+            write_text(out / f"{name}.{suffix}", text(table, note))
+        whole = page(table, note, title=f"Comparison on {place}", pictures=study.pictures(place))
+        write_text(out / f"{name}.html", whole)
+    return tables
+
+
+def file_name(place: str) -> str:
+    """The data's name as a part of a file's."""
+    return Path(place).stem.replace(":", "-").replace(" ", "-")
+
+
+def footer(study: Study, place: str) -> str:
+    """How the numbers came about: data, epochs, seeds, counts, versions, hardware."""
+    cells = [cell for cell in study.cells if cell.place == place]
+    epochs = sorted({cell.training.epochs for cell in cells})
+    seeds = sorted({cell.training.seed for cell in cells})
+    told = f"{place}, epochs {', '.join(map(str, epochs))}, seeds {', '.join(map(str, seeds))}"
+    folders = [cell.folder(study.runs) for cell in cells if is_complete(cell, cell.folder(study.runs), study.scoring)]
+    if not folders:
+        return f"{told}; no run is complete."
+    environment = read_json(folders[0] / "environment.json")
+    features = dict.fromkeys(name for folder in folders for name in read_json(folder / "evaluation.json")["features"])
+    return (
+        f"{told}; features {', '.join(features) or 'none'}, up to {COUNT:,} images in a distance; "
+        f"sigmae {environment['packages']['sigmae']}, torch {environment['packages']['torch']}, "
+        f"commit {environment['commit']}; {environment['gpu'] or environment['processor']}."
+    )
+
+
+def require_cells(cells: Sequence[Cell]) -> None:
+    """Refuse a study of nothing, and cells that would share a row and a seed."""
+    if not cells:
+        raise SigmaeError("A study needs one method and one seed or more.")
+    if len({(cell.place, cell.label, cell.training.seed) for cell in cells}) < len(cells):
+        raise SigmaeError("Two cells of the study have the same label and seed: name each method and value once.")
