@@ -1,13 +1,11 @@
 """The page of a run: one HTML file that shows what was made, how well, and from what."""
 
-import base64
-import hashlib
 from importlib import resources
 from pathlib import Path
 
 from sigmae import files
 from sigmae.report import sections
-from sigmae.report.markup import element, Html, join
+from sigmae.report.markup import document, element, Html
 from sigmae.report.record import read_evaluation, read_record, Record
 
 __all__ = ["read_evaluation", "read_record", "write_report"]
@@ -36,24 +34,9 @@ def write_report(folder: Path) -> Path:
 
 def _page(record: Record) -> Html:
     shown = {name: content for name, (_, write) in SECTIONS.items() if (content := write(record))}
-    body = element("body", _header(record, shown), element("main", *map(_section, shown, shown.values())), FOOTER)
-    return join(Html("<!doctype html>\n"), element("html", _head(record), body, lang="en"), "\n")
-
-
-def _head(record: Record) -> Html:
     style = resources.files("sigmae.report").joinpath("style.css").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", f"{sections.title(record)} · sigmae"),
-        element("style", Html(style)),
-    )
+    main = element("main", *map(_section, shown, shown.values()))
+    return document(sections.title(record), style, _header(record, shown), main, FOOTER)
 
 
 def _header(record: Record, shown: dict[str, Html]) -> Html:

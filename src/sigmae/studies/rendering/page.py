@@ -1,12 +1,11 @@
 """The page of a study: its table and the pictures of its rows side by side, in one HTML file that loads nothing."""
 
 import base64
-import hashlib
 from collections.abc import Mapping
 from importlib import resources
 
 from sigmae.errors import SigmaeError
-from sigmae.report.markup import element, Html, join
+from sigmae.report.markup import document, element, Html, join
 from sigmae.report.record import PNG_SIGNATURE
 from sigmae.report.words import picture_rank, picture_words
 from sigmae.studies.rendering.numbers import written
@@ -30,30 +29,11 @@ def page(table: Table, footer: str = "", *, title: str = "Comparison", pictures:
     shown = element("div", _grid(table), class_="scroll", tabindex=0)
     sections = [_section("table", "Table", join(shown, element("p", *told, class_="notes", id="notes")))]
     sections += [_section(stem, _title(stem), _side_by_side(stem, table, pictures or {})) for stem in kinds]
-    body = element(
-        "body",
-        element("header", element("h1", plain(title))),
-        element("main", *sections),
-        element("footer", element("p", plain(footer))) if footer else "",
-    )
-    return join(Html("<!doctype html>\n"), element("html", _head(plain(title)), body, lang="en"), "\n")
-
-
-def _head(title: str) -> Html:
     files = resources.files("sigmae.report") / "style.css", resources.files(__package__) / "page.css"
     style = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", f"{title} · sigmae"),
-        element("style", Html(style)),
-    )
+    header = element("header", element("h1", plain(title)))
+    ending = [element("footer", element("p", plain(footer)))] if footer else []
+    return document(plain(title), style, header, element("main", *sections), *ending)
 
 
 def _section(name: str, heading: str, content: Html) -> Html:
