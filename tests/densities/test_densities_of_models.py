@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sigmae
-from sigmae import MMD, runs
+from sigmae import MMD
 from sigmae.data import load as load_data
 from sigmae.densities import flows, sample
 from sigmae.errors import SigmaeError
@@ -130,7 +130,9 @@ def test_a_run_fits_what_is_missing_on_draws_and_tells(monkeypatch, tmp_path):
         type(model), "fit_density", lambda self, name, z, seed, draw: fitted.update({name: draw(), "seed": seed})
     )
     data = load_data(IMAGES)
-    monkeypatch.setattr(runs, "read_run", lambda folder: SimpleNamespace(training=TrainingConfig(seed=3)))
+    monkeypatch.setattr(
+        "sigmae.runs.training.read_run", lambda folder: SimpleNamespace(training=TrainingConfig(seed=3))
+    )
     ensure_densities(model, data, ["gmm10", "second-stage1"], tmp_path, Observers(stage=told.append))
     assert told == ["fitting the density second-stage1"]
     assert fitted["seed"] == 3

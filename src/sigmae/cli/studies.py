@@ -1,0 +1,117 @@
+"""The verb about many runs: compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from sigmae.cli.app import app, Flag
+from sigmae.errors import SigmaeError
+from sigmae.settings import TrainingConfig
+
+
+@app.command
+def compare(
+    source: str,
+    /,
+    *,
+    methods: Annotated[list[str], Parameter(negative="", consume_multiple=True)],
+    seeds: int = 3,
+    vary: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    out: Path | None = None,
+    runs: Path = Path("runs/cells"),
+    latent_dim: int = 16,
+    network: str | None = None,
+    image_size: int | None = None,
+    data_dir: Path | None = None,
+    training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),
+    settings: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    metrics: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    columns: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    features: str | None = None,
+    densities: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    inception_file: Path | None = None,
+    points: int = 1000,
+    on: str = "here",
+    engine: Annotated[list[str] | None, Parameter(name="--engine", negative="", consume_multiple=True)] = None,
+    json: Flag = False,
+) -> None:
+    """Train methods side by side over seeds, and tabulate their numbers: best, second best, tests, ranks.
+
+    Every run lies in the folder of runs under the hash of its configuration: none is made twice, a study that was
+    stopped continues, and another method or seed computes what is new.
+
+    Example: sigmae compare digits --methods vae,rae-l2,wae-mmd --seeds 5 --epochs 20
+
+    Parameters
+    ----------
+    source
+        Data as for sigmae train; several, separated by commas, make a table each.
+    methods
+        Methods, separated by commas or spaces.
+    seeds
+        How many: --seed, and those that follow it.
+    vary
+        Values that are tried for each method: latent.weight=0.1,1 or latent-dim=8,16; all combinations of several.
+    out
+        The folder of the tables; runs/compare-SOURCE if not given.
+    runs
+        The folder of all runs; studies share it.
+    latent_dim
+        Size of the latent space.
+    network
+        A network's name (sigmae list networks), or module:attribute.
+    image_size
+        Bring images to this height and width.
+    data_dir
+        Where the files of a named data set lie.
+    settings
+        Settings for all runs, as for sigmae train.
+    metrics
+        Some of sigmae list metrics; the quick ones if not given.
+    columns
+        The columns of the table: squared_error, fid:gmm10, ...; a compact choice if not given.
+    features
+        Features for distances between sets of images.
+    densities
+        The densities to sample from; those that are fitted if not given.
+    inception_file
+        The standard Inception weights, inception-2015-12-05.pt.
+    points
+        Importance samples for each image's likelihood.
+    on
+        Where runs are made: here, processes, ray, slurm.
+    engine
+        Options of that: workers=2 for processes, cpus=1 gpus=0.5 for ray, partition=gpu for slurm.
+    json
+        Print the results as JSON.
+    """
+    from sigmae.console import Display
+    from sigmae.evaluation import QUICK
+    from sigmae.studies.cells import Cell, product_of, Scoring
+    from sigmae.studies.engines import make_engine
+    from sigmae.studies.options import engine_options, variations
+    from sigmae.studies.study import require_cells, Study, write_tables
+
+    if seeds < 1:
+        raise SigmaeError(f"--seeds must be 1 or more, got {seeds}.")
+    sources = source.split(",")
+    place = None if data_dir is None else str(data_dir)
+    base = Cell(sources[0], "", latent_dim, network, tuple(settings or ()), image_size, place, training)
+    chosen = [name for text in methods for name in text.split(",") if name]
+    varied = [("data", sources), *variations(vary or ())]
+    cells = list(product_of(base, chosen, varied, range(training.seed, training.seed + seeds)))
+    require_cells(cells)
+    scoring = Scoring(
+        metrics=tuple(metrics or QUICK),
+        features=features,
+        densities=None if densities is None else tuple(densities),
+        inception_file=None if inception_file is None else str(inception_file),
+        points=points,
+    )
+    study = Study(cells, scoring, runs.absolute())
+    place_of_tables = out or Path("runs") / f"compare-{Path(sources[0]).stem.replace(':', '-')}"
+    with Display() as display:
+        failures = study.run(make_engine(on, **engine_options(engine or ())), display.cells(len(cells)))
+    tables = write_tables(study, place_of_tables, columns=columns, failures=failures)
+    display.comparison(study, tables, failures, place_of_tables, json)

@@ -1,0 +1,107 @@
+"""The evaluation and the diagnosis of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sigmae import __version__
+from sigmae.data import Dataset
+from sigmae.diagnosis import diagnose, Diagnosis
+from sigmae.errors import SigmaeError
+from sigmae.evaluation import as_records, COUNT, evaluate_stages, Evaluation, pictures, POINTS, Stages
+from sigmae.files import write_bytes, write_json
+from sigmae.metrics.features import load_features
+from sigmae.model import Autoencoder
+from sigmae.report import read_evaluation, read_record, write_report
+from sigmae.runs.environment import commit
+from sigmae.runs.folder import read_run
+from sigmae.runs.training import ensure_densities, Observers, SILENT
+
+
+def evaluate_run(
+    model: Autoencoder,
+    data: Dataset,
+    folder: Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    densities: Sequence[str] | None = None,
+    count: int = COUNT,
+    points: int = POINTS,
+    seed: int = 0,
+    trust: Sequence[str] | None = None,
+    observers: Observers = SILENT,
+) -> Evaluation:
+    """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns what was computed now.
+
+    Numbers of the same model that are not computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
+    """
+    ensure_densities(model, data, densities or (), folder, observers)
+    chosen = None
+    if data.is_image:
+        name = features or default_features(data)
+        observers.stage(f"loading the features {name}")
+        chosen = load_features(name, data, inception_file=inception_file, device=str(model.device))
+    stages = Stages(model, data, chosen, densities, count, points, seed, folder / "cache", observers.stage)
+    done = evaluate_stages(stages, metrics, trust)
+    if metrics and not done.rows:
+        raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
+    for name, content in pictures(stages, quick=metrics is not None).items():
+        write_bytes(folder / "figures" / name, content)
+    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json"))
+    write_report(folder)
+    return done
+
+
+def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
+    """What evaluation.json holds: the rows computed now, and those of the same origin that were computed before."""
+    origin = {"version": 1, "seed": stages.seed, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
+    old: dict[str, Any] = read_evaluation(path) if path.exists() else {}
+    if any(old.get(name) != value for name, value in origin.items()):
+        old = {}
+    rows = {(row["metric"], row["of"]): row for row in [*old.get("rows", []), *as_records(done.rows)]}
+    features = {} if stages.features is None else {stages.features.name: getattr(stages.features, "details", {})}
+    settings = {
+        "features": None if stages.features is None else stages.features.name,
+        "densities": None if stages.densities is None else list(stages.densities),
+        "count": stages.count,
+        "points": stages.points,
+    }
+    return {
+        **origin,
+        "density": stages.model.default_density,
+        "features": old.get("features", {}) | features,
+        "metrics": old.get("metrics", {}) | dict.fromkeys(done.metrics, settings),
+        "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}
+        | done.left_out,
+        "rows": list(rows.values()),
+    }
+
+
+def diagnose_run(
+    model: Autoencoder,
+    data: Dataset,
+    folder: Path,
+    *,
+    density: str | None = None,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    seed: int = 0,
+    observers: Observers = SILENT,
+) -> Diagnosis:
+    """Why the samples of a run's density (default: the method's own) are bad; writes nothing but its cache."""
+    ensure_densities(model, data, [density] if density else [], folder, observers)
+    chosen = None
+    if data.is_image:
+        chosen = load_features(
+            features or default_features(data), data, inception_file=inception_file, device=str(model.device)
+        )
+    stages = Stages(model, data, chosen, seed=seed, folder=folder / "cache", tell=observers.stage)
+    history = read_record(folder).history
+    return diagnose(stages, read_run(folder), history, run=str(folder), density=density)
+
+
+def default_features(data: Dataset) -> str:
+    """Features that need nothing but the data: a classifier where there are labels."""
+    return "classifier" if data.train.labels is not None else "random"
