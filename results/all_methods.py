@@ -6,19 +6,18 @@ RUNS (default: runs) holds one folder a method, small-METHOD; finished ones are 
 fails is told with its sentence and stands in the table as such. Writes all-methods.csv and all-methods.md.
 """
 
-import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-import sigmae
+from runs import HERE, made_with, numbers, sigmae, table, write_csv
+
+from sigmae import load
 from sigmae.recipes import METHODS
 
 SETTINGS = "--latent-dim 16 --epochs 6 --seed 0"
 NETWORKS = dict.fromkeys(METHODS, "mlp") | {"linear-vae": "linear"}
 EXTRA = {"sampling-free": ["--set", "propagation.share=0.25"]}
-HERE = Path(__file__).parent
 COLUMNS = {
     "squared error": ("squared_error", "reconstructions"),
     "reconstructions": ("fid-classifier", "reconstructions"),
@@ -36,39 +35,34 @@ def command(method: str, runs: Path) -> list[str]:
 
 def train(method: str, runs: Path) -> str:
     """Train a method; the sentence with which it failed, or nothing."""
-    done = subprocess.run([sys.executable, "-m", "sigmae", *command(method, runs)], capture_output=True, text=True)
+    done = sigmae(*command(method, runs), capture_output=True)
     return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
 def row(folder: Path) -> dict[str, float | str]:
     """The table's columns for one run, and the seconds that its epochs took."""
-    records = json.loads((folder / "evaluation.json").read_text())["rows"]
-    values = {(record["metric"], record["of"]): record["value"] for record in records}
-    own = sigmae.load(folder).default_density
+    values, own = numbers(folder), load(folder).default_density
     cells = {name: values.get((metric, of or own), float("nan")) for name, (metric, of) in COLUMNS.items()}
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     return {**cells, "density": own, "epochs": last["epoch"], "seconds": last["seconds"]}
 
 
-def line(method: str, cells: dict[str, float | str]) -> str:
+def line(method: str, cells: dict[str, float | str]) -> list[str]:
     """A row of the table."""
     shown = [f"{cells[name]:.1f}" + (f" ({cells['density']})" if name == "own density" else "") for name in COLUMNS]
-    return f"| {method} | {' | '.join(shown)} | {METHODS[method].paper.key} |"
+    return [method, *shown, METHODS[method].paper.key]
 
 
-def markdown(runs: Path, table: dict[str, dict[str, float | str]], failed: dict[str, str]) -> str:
+def markdown(runs: Path, found: dict[str, dict[str, float | str]], failed: dict[str, str]) -> str:
     """The table and how it was made."""
-    folder = runs / f"small-{next(iter(table))}"
-    environment = json.loads((folder / "environment.json").read_text())
+    folder = runs / f"small-{next(iter(found))}"
     accuracy = json.loads((folder / "evaluation.json").read_text())["features"]["classifier"]["accuracy"]
-    lines = [f"| method | {' | '.join(COLUMNS)} | paper |", "|---" * (len(COLUMNS) + 2) + "|"]
-    lines += [line(method, cells) for method, cells in table.items()]
-    lines += [f"| {method} | {sentence} |" for method, sentence in failed.items()]
-    packages = environment["packages"]
+    lines = [line(method, cells) for method, cells in found.items()]
+    lines += [[method, sentence] for method, sentence in failed.items()]
     return f"""\
 # All methods on MNIST
 
-{chr(10).join(lines)}
+{table(["method", *COLUMNS, "paper"], lines)}
 
 Squared error per image (summed over 28 by 28 values, 10,000 test images), and Fréchet distances of 10,000 images to
 the test images in the features of a classifier of these data (validation accuracy {accuracy:.4f}): lower is better.
@@ -78,8 +72,7 @@ batch normalization leaves this perceptron little more than the mean image: rae-
 
 `sigmae train mnist --method METHOD --network mlp {SETTINGS}`, for sampling-free with
 `--set propagation.share=0.25`, for linear-vae with `--network linear`. One seed (0).
-Commit {environment["commit"]}, sigmae {packages["sigmae"]}, torch {packages["torch"]};
-{environment["processor"]}, {environment["threads"]} thread a run.
+{made_with(folder)}
 Made by `python results/all_methods.py`.
 """
 
@@ -88,12 +81,10 @@ def main(runs: Path) -> None:
     """Train, collect, write."""
     failures = {method: train(method, runs) for method in METHODS}
     failed = {method: sentence for method, sentence in failures.items() if sentence}
-    table = {method: row(runs / f"small-{method}") for method in METHODS if method not in failed}
-    with (HERE / "all-methods.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["method", "metric", "value"])
-        writer.writerows([method, name, value] for method, cells in table.items() for name, value in cells.items())
-    (HERE / "all-methods.md").write_text(markdown(runs, table, failed))
+    found = {method: row(runs / f"small-{method}") for method in METHODS if method not in failed}
+    rows = ([method, name, value] for method, cells in found.items() for name, value in cells.items())
+    write_csv("all-methods.csv", ["method", "metric", "value"], rows)
+    (HERE / "all-methods.md").write_text(markdown(runs, found, failed))
 
 
 if __name__ == "__main__":
