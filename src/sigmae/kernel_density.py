@@ -41,9 +41,10 @@ class KernelDensity(LatentRegularizer):
 
     `schedule` "refresh" is Algorithm 1: every `redraw_every` epochs another part of the training split becomes the
     bank, which no step trains on until the next draw, and every `refresh_every` steps it is encoded anew, in
-    evaluation mode. "queue" holds the last `bank` codes of training itself (1,000 are enough) and leaves nothing
-    out; it starts with codes of training images. Under data-parallel training all processes score by the bank of
-    the first, which for a queue is its own share of the batches.
+    evaluation mode; before validation too, which the paper does not say. "queue" holds the last `bank` codes of
+    training itself (1,000 are enough) and leaves nothing out; it starts with codes of training images. Under
+    data-parallel training all processes score by the bank of the first, which for a queue is its own share of the
+    batches.
 
     `convention` "code" is the authors' code: logarithms to base 10, 1e-30 added to the prior, the weight
     sqrt(mean ||x - x_hat||²). The code divides the reconstruction by it; here it multiplies this term, so that the
@@ -156,6 +157,11 @@ class KernelDensity(LatentRegularizer):
         if self.schedule == "refresh" and moment.step % self.refresh_every == 0 and not self.fresh:
             self.encode(moment)
         self.fresh = False
+
+    def begin_validation(self, moment: Moment) -> None:
+        """Encode the bank anew: by codes that lag behind the encoder, an epoch would be kept for having just moved."""
+        if self.schedule == "refresh":
+            self.encode(moment)
 
     def encode(self, moment: Moment) -> None:
         """The codes of the bank's images, by the encoder as it is, in evaluation mode and without gradients."""

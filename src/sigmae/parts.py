@@ -96,6 +96,9 @@ class Part(nn.Module):
     def begin_step(self, moment: Moment) -> None:
         """Called before every optimizer step."""
 
+    def begin_validation(self, moment: Moment) -> None:
+        """Called before every validation pass."""
+
     def end_validation(self, moment: Moment, terms: "Terms") -> None:
         """Called after every validation pass, with its mean terms."""
 

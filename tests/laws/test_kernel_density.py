@@ -299,6 +299,13 @@ def test_the_bank_is_encoded_every_few_steps_in_evaluation_mode(ramps):
     assert not torch.equal(latent.codes, now.model.encode(ramps.train.images[left_out]))
 
 
+def test_validation_scores_by_a_bank_that_does_not_lag(ramps):
+    latent = KernelDensity(bank=40, refresh_every=10**6)
+    model = fresh(ramps, latent)
+    train(model, ramps, replace(SETTINGS, epochs=1, lr=1e-2))
+    torch.testing.assert_close(latent.codes, model.encode(latent.images))
+
+
 def test_the_bank_is_a_quarter_at_most(ramps):
     assert bank_size(10_000, 40_000) == 10_000
     assert bank_size(10_000, 1439) == 359

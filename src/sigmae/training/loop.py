@@ -269,6 +269,8 @@ class Loop:
     def validate(self) -> dict[str, float]:
         """Mean terms over the validation split, with the same noise every time."""
         self.model.eval()
+        for hook in self.parts:
+            hook.begin_validation(self.moment())
         images = self.data.validation.images
         torch.manual_seed(derived_seed(self.config.seed, "validation"))
         total = torch.zeros(3, dtype=torch.float64)
