@@ -160,7 +160,8 @@ def differences(found: Found) -> str:
         (2) The weights that are kept are those of the lowest validation loss, which
         scores codes by a bank that is up to ten steps old, and is low where the encoder has just moved away from it.
         For seed 2 it is {seeds["validation term"][last]:.2f} at the weights kept, and
-        {seeds["validation term, fresh bank"][last]:.2f} by a bank encoded anew. The authors evaluate the last weights:
+        {seeds["validation term, fresh bank"][last]:.2f} by a bank encoded anew; since then,
+        the bank is encoded before every validation. The authors evaluate the last weights:
         ours have a divergence of {told(seeds["divergence, last weights"])} and an entropy (floored) of
         {told(seeds["floored, last weights"])}, and with the floor {floor["divergence, last weights"]:.2f} and
         {floor["floored, last weights"]:.2f}.""",
