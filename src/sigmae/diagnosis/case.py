@@ -12,8 +12,7 @@ from torch import Tensor
 from sigmae.commands import train_command
 from sigmae.config import RunConfig
 from sigmae.data import scaled
-from sigmae.evaluation.stages import REAL, Stages
-from sigmae.metrics.frechet import frechet_distance
+from sigmae.evaluation.stages import Stages
 
 EXAMINED = 1000  # images, where a check decodes
 
@@ -52,11 +51,7 @@ class Case:
         if stages.features is None or stages.compared < 2:
             return {}
         fitted = [name for name in stages.model.densities if name != "prior"]
-        found = {}
-        for of in dict.fromkeys(["reconstructions", self.density, *fitted]):
-            stages.tell(f"fid of {of}")
-            found[of] = frechet_distance(real=stages.statistics(REAL), generated=stages.statistics(of))
-        return found
+        return {of: stages.distance(of) for of in dict.fromkeys(["reconstructions", self.density, *fitted])}
 
     @property
     def limit(self) -> float | None:

@@ -3,6 +3,7 @@
 A check that cannot be made raises `SigmaeError` with the reason.
 """
 
+import math
 from collections.abc import Callable
 
 from sigmae.diagnosis.case import Case, EXAMINED, Finding, percent, sharpness
@@ -37,9 +38,7 @@ def implied_variance(case: Case) -> float | None:
     objective = case.stages.model.objective
     if not isinstance(objective.latent, KL):
         return None
-    values = 1
-    for size in case.config.model.shape:
-        values *= size
+    values = math.prod(case.config.model.shape)
     match objective.likelihood:
         case Gaussian(variance=float() | int() as variance):
             return objective.latent.weight * variance
@@ -59,9 +58,9 @@ def collapse(case: Case) -> Finding | str:
         dead = spread <= NARROW * spread.max()
         told = "hardly vary from image to image"
     share, latent = float(dead.double().mean()), len(dead)
-    if share < COLLAPSED:
-        return f"{int(dead.sum())} of {latent} latents {told}."
     says = f"{int(dead.sum())} of {latent} latents {told}."
+    if share < COLLAPSED:
+        return says
     evidence = {"collapsed": share}
     cause, remedy = _cause_of_collapse(case, evidence)
     used = latent - int(dead.sum())

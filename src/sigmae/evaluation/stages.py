@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from sigmae.data import Dataset, Split
@@ -16,7 +16,7 @@ from sigmae.errors import SigmaeError
 from sigmae.evaluation.shelf import Shelf, Tensors
 from sigmae.files import cache_folder
 from sigmae.metrics.features import extract, Features
-from sigmae.metrics.frechet import feature_statistics, FeatureStatistics
+from sigmae.metrics.frechet import feature_statistics, FeatureStatistics, frechet_distance
 from sigmae.metrics.images import to_uint8
 from sigmae.metrics.inference import evaluating
 from sigmae.model import Autoencoder, slerp
@@ -123,13 +123,6 @@ class Stages:
             return between(codes, self.compared, self.seed, random=of == "random-interpolations")
         return self.model.sample_latents(self.compared, density=of, seed=self.seed)
 
-    def images(self, of: str) -> UInt8[Tensor, "count channels height width"]:
-        """Images of 8 bits: of the test split, or decoded."""
-        if of == REAL:
-            return to_uint8(self.data.test.images[: self.count])
-        parts = [to_uint8(self.model.decode(part)) for part in self.latents(of).split(DECODED_AT_ONCE)]
-        return torch.cat(parts)
-
     def features_of(self, of: str) -> Float[Tensor, "count features"]:
         """The features of what is compared, or of the test split; images are decoded batch by batch."""
         features = self.known_features
@@ -137,7 +130,7 @@ class Stages:
         def compute() -> Tensors:
             self.tell(f"features of {'the test split' if of == REAL else of}")
             if of == REAL:
-                return {"features": extract(features, self.images(REAL))}
+                return {"features": extract(features, to_uint8(self.data.test.images[: self.count]))}
             parts = (to_uint8(self.model.decode(z)) for z in self.latents(of).split(DECODED_AT_ONCE))
             return {"features": extract(features, parts)}
 
@@ -153,6 +146,12 @@ class Stages:
         name = f"{self.known_features.name}-statistics-{of}"
         found = self.kept(name, self.origin(of), compute, self.shelf_of(of))
         return FeatureStatistics(found["mean"], found["covariance"], int(found["count"]))
+
+    def distance(self, of: str) -> float:
+        """The Fréchet distance to the test split."""
+        self.tell(f"fid of {of}")
+        generated = self.statistics(of)
+        return frechet_distance(real=self.statistics(REAL), generated=generated)
 
     @property
     def known_features(self) -> Features:

@@ -57,6 +57,18 @@ def document(title: str, style: str, *body: Html) -> Html:
     return join(Html("<!doctype html>\n"), element("html", head, element("body", *body), lang="en"), "\n")
 
 
+def png(content: bytes, alt: str, *, pixels: int = 1) -> Html:
+    """A PNG picture within the page, with so many of its pixels for each of the page's."""
+    # The first chunk of every PNG: width and height are its first eight bytes.
+    width, height = (int.from_bytes(content[start : start + 4], "big") // pixels for start in (16, 20))
+    return element("img", src=data_uri("image/png", content), alt=alt, width=width, height=height)
+
+
+def data_uri(media: str, content: bytes) -> str:
+    """An address that holds its own content."""
+    return f"data:{media};base64,{base64.b64encode(content).decode()}"
+
+
 def _attribute(name: str) -> str:
     return name.rstrip("_").replace("_", "-")
 

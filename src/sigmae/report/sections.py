@@ -1,13 +1,12 @@
 """The sections of a run's page: functions of the run's record, empty where it holds nothing to show."""
 
-import base64
 import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sigmae.figures import best_epoch, curves, series
-from sigmae.report.markup import code, element, Html, join, table
+from sigmae.report.markup import code, data_uri, element, Html, join, png, table
 from sigmae.report.measurements import left_out, measurements
 from sigmae.report.record import Record
 from sigmae.report.words import (
@@ -139,9 +138,6 @@ def _headline(row: Mapping[str, Any]) -> bool:
 
 
 def _picture(record: Record, stem: str) -> Html:
-    content = record.figures[stem]
-    # The first chunk of every PNG: width and height are its first eight bytes.
-    width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
     of = stem.removeprefix("samples-")
     scores = [
         element("span", f"{metric_name(str(row['metric']))}: {measured(row['value'])}", class_="score")
@@ -149,15 +145,8 @@ def _picture(record: Record, stem: str) -> Html:
         if str(row["of"]) == of and _headline(row)
     ]
     words = picture_words(stem)
-    if words.kind != "Images":  # charts have two pixels for each of the page's
-        width, height = width // 2, height // 2
-    image = element(
-        "img",
-        src=_data_uri("image/png", content),
-        alt=f"{words.kind}: {words.title}. {words.caption}".strip(),
-        width=width,
-        height=height,
-    )
+    alt = f"{words.kind}: {words.title}. {words.caption}".strip()
+    image = png(record.figures[stem], alt, pixels=1 if words.kind == "Images" else 2)
     caption = element("figcaption", element("strong", words.title), " ", words.caption, *scores)
     return element("figure", image, caption, class_="samples" if stem.startswith("samples") else "wide")
 
@@ -165,7 +154,7 @@ def _picture(record: Record, stem: str) -> Html:
 def _curve(record: Record, term: str, svg: str) -> Html:
     image = element(
         "img",
-        src=_data_uri("image/svg+xml", svg.encode("utf-8", "replace")),
+        src=data_uri("image/svg+xml", svg.encode("utf-8", "replace")),
         alt=". ".join(_course(record, part, term) for part in ("train", "validation")),
         width=480,
         height=300,
@@ -238,7 +227,3 @@ def _nested(value: Any) -> bool:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _data_uri(media: str, content: bytes) -> str:
-    return f"data:{media};base64,{base64.b64encode(content).decode()}"

@@ -11,6 +11,7 @@ from sigmae.errors import SigmaeError
 from sigmae.evaluation import as_records, COUNT, evaluate_stages, Evaluation, pictures, POINTS, Stages
 from sigmae.files import write_bytes, write_json
 from sigmae.metrics.features import load_features
+from sigmae.metrics.named import NamedFeatures
 from sigmae.model import Autoencoder
 from sigmae.report import read_evaluation, read_record, write_report
 from sigmae.runs.environment import commit
@@ -38,11 +39,7 @@ def evaluate_run(
     Numbers of the same model that are not computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
     """
     ensure_densities(model, data, densities or (), folder, observers)
-    chosen = None
-    if data.is_image:
-        name = features or default_features(data)
-        observers.stage(f"loading the features {name}")
-        chosen = load_features(name, data, inception_file=inception_file, device=str(model.device))
+    chosen = chosen_features(model, data, features, inception_file, observers)
     stages = Stages(model, data, chosen, densities, count, points, seed, folder / "cache", observers.stage)
     done = evaluate_stages(stages, metrics, trust)
     if metrics and not done.rows:
@@ -92,14 +89,21 @@ def diagnose_run(
 ) -> Diagnosis:
     """Why the samples of a run's density (default: the method's own) are bad; writes nothing but its cache."""
     ensure_densities(model, data, [density] if density else [], folder, observers)
-    chosen = None
-    if data.is_image:
-        chosen = load_features(
-            features or default_features(data), data, inception_file=inception_file, device=str(model.device)
-        )
+    chosen = chosen_features(model, data, features, inception_file, observers)
     stages = Stages(model, data, chosen, seed=seed, folder=folder / "cache", tell=observers.stage)
     history = read_record(folder).history
     return diagnose(stages, read_run(folder), history, run=str(folder), density=density)
+
+
+def chosen_features(
+    model: Autoencoder, data: Dataset, name: str | None, inception_file: Path | None, observers: Observers
+) -> NamedFeatures | None:
+    """The features of that name, or the data's usual ones, where the model is; None for data that are not images."""
+    if not data.is_image:
+        return None
+    name = name or default_features(data)
+    observers.stage(f"loading the features {name}")
+    return load_features(name, data, inception_file=inception_file, device=str(model.device))
 
 
 def default_features(data: Dataset) -> str:

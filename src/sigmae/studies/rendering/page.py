@@ -1,11 +1,10 @@
 """The page of a study: its table and the pictures of its rows side by side, in one HTML file that loads nothing."""
 
-import base64
 from collections.abc import Mapping
 from importlib import resources
 
 from sigmae.errors import SigmaeError
-from sigmae.report.markup import document, element, Html, join
+from sigmae.report.markup import document, element, Html, join, png
 from sigmae.report.record import PNG_SIGNATURE
 from sigmae.report.words import picture_rank, picture_words
 from sigmae.studies.rendering.numbers import written
@@ -86,13 +85,5 @@ def _side_by_side(stem: str, table: Table, pictures: Pictures) -> Html:
 def _figure(stem: str, label: str, content: bytes) -> Html:
     if not content.startswith(PNG_SIGNATURE) or len(content) < 24:
         raise SigmaeError(f"The picture {stem} of {label} is not a PNG file: evaluate its run again.")
-    # The first chunk of every PNG: width and height are its first eight bytes.
-    width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
-    image = element(
-        "img",
-        src=f"data:image/png;base64,{base64.b64encode(content).decode()}",
-        alt=f"{_title(stem)}: {plain(label)}",
-        width=width,
-        height=height,
-    )
+    image = png(content, f"{_title(stem)}: {plain(label)}")
     return element("figure", element("figcaption", element("strong", plain(label))), image)
