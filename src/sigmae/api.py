@@ -43,12 +43,13 @@ def plan(
     network: str | Modules | None = None,
     settings: Sequence[str] = (),
     image_size: int | None = None,
+    limit: int | None = None,
     data_dir: str | Path | None = None,
     training: TrainingConfig | None = None,
 ) -> Plan:
     """Load the data, make the objective and the model. `settings` are `part.field=value`, `network.option=value`."""
-    data = load_data(source, data_dir=data_dir, image_size=image_size)
-    origin = DataConfig(named(source, data), None if data_dir is None else str(data_dir), image_size)
+    data = load_data(source, data_dir=data_dir, image_size=image_size, limit=limit)
+    origin = DataConfig(named(source, data), None if data_dir is None else str(data_dir), image_size, limit)
     training = training or TrainingConfig()
     config, objective = configured(
         data, origin, method, latent_dim=latent_dim, network=network, settings=settings, training=training
@@ -93,6 +94,7 @@ def fit(
     network: str | Modules | None = None,
     settings: Sequence[str] = (),
     image_size: int | None = None,
+    limit: int | None = None,
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -101,10 +103,11 @@ def fit(
     """Train a model on an array, tensor, folder, file, named data set or `Dataset`, and fit its densities.
 
     `method` is a recipe's name, `module:attribute` of one, or an `Objective`; `network` a name,
-    `module:attribute`, or one's own (encoder, decoder). Further keywords are fields of `TrainingConfig`
+    `module:attribute`, or one's own (encoder, decoder). `limit` takes the first so many examples of every split.
+    Further keywords are fields of `TrainingConfig`
     (epochs, batch_size, lr, seed, ...). With `out`, the whole run is written there as by `sigmae train`.
     """
-    options: Mapping[str, Any] = {"network": network, "settings": settings, "image_size": image_size}
+    options: Mapping[str, Any] = {"network": network, "settings": settings, "image_size": image_size, "limit": limit}
     planned = plan(
         source,
         method,
@@ -149,8 +152,9 @@ def network_config(network: str | None, data: Dataset, objective: Objective, set
                 raise SigmaeError(f"A setting of the network is network.option=value, got '{setting}'.")
             options[key.removeprefix("network.")] = literal(value)
     squashed = data.unit_range and not objective.likelihood.reads_logits and network != "linear"
-    output = options.pop("output", "sigmoid" if squashed else "linear")
-    return NetworkConfig(network or default_network(data.shape), output, options)
+    output = str(options.pop("output", "sigmoid" if squashed else "linear"))
+    init = str(options.pop("init", "default"))
+    return NetworkConfig(network or default_network(data.shape), output, options, init)
 
 
 def literal(text: str) -> Any:

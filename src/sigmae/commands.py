@@ -22,7 +22,8 @@ def train_command(config: RunConfig, out: str, *settings: str, **changes: Any) -
     latent_dim = changes.pop("latent_dim", config.model.latent_dim)
     training = replace(config.training, **changes)
     words = ["sigmae", "train", config.data.source, "--method", method]
-    words += option("image-size", config.data.image_size, None) + option("data-dir", config.data.data_dir, None)
+    words += option("image-size", config.data.image_size, None) + option("limit", config.data.limit, None)
+    words += option("data-dir", config.data.data_dir, None)
     words += option("latent-dim", latent_dim, LATENT_DIM)
     network = config.model.network
     if network is not None:
@@ -31,8 +32,7 @@ def train_command(config: RunConfig, out: str, *settings: str, **changes: Any) -
     for field in fields(TrainingConfig):
         words += option(field.name.replace("_", "-"), getattr(training, field.name), getattr(usual, field.name))
     own = part_settings(config) if method == config.method else []
-    options = [] if network is None else [f"network.{name}={written(value)}" for name, value in network.options.items()]
-    last = {setting.partition("=")[0]: setting for setting in [*own, *options, *settings]}
+    last = {setting.partition("=")[0]: setting for setting in [*own, *network_settings(config), *settings]}
     for setting in last.values():
         words += ["--set", setting]
     return shlex.join([*words, "--out", out])
@@ -41,6 +41,17 @@ def train_command(config: RunConfig, out: str, *settings: str, **changes: Any) -
 def option(name: str, value: Any, usual: Any) -> list[str]:
     """An option of the command line, where it is not as usual."""
     return [] if value == usual else [f"--{name}", written(value)]
+
+
+def network_settings(config: RunConfig) -> list[str]:
+    """The network's options, and its output and initialization where they are not as usual."""
+    network = config.model.network
+    if network is None:
+        return []
+    logits = config.model.objective["likelihood"].get("type") == "Bernoulli" or network.name == "linear"
+    usual = {"output": "linear" if logits else "sigmoid", "init": "default"}
+    unusual = {name: value for name in usual if (value := getattr(network, name)) != usual[name]}
+    return [f"network.{name}={written(value)}" for name, value in {**network.options, **unusual}.items()]
 
 
 def part_settings(config: RunConfig) -> list[str]:

@@ -22,9 +22,11 @@ from sigmae.report.words import metric_kind
 from sigmae.training import Report
 
 if TYPE_CHECKING:
-    from sigmae.studies.cells import Cell
     from sigmae.studies.study import Failures, Study
     from sigmae.studies.table import Table as StudyTable
+    from sigmae.tables.forecast import Group as RunGroup
+    from sigmae.tables.plan import Plan
+    from sigmae.tables.reproduction import Reproduction
 
 
 class Display:
@@ -122,12 +124,12 @@ class Display:
         for name, reason in found.left_out.items():
             console.print(f"not looked at, {name}: {reason}", soft_wrap=True)
 
-    def cells(self, total: int) -> "Callable[[Cell, str], None]":
+    def runs(self, total: int) -> Callable[[object, str], None]:
         """Follow the runs of a study, with the time left; returns what is to be told when one is finished."""
         self.bar.reset(self.task, description="runs", total=total, terms="")
 
-        def finished(cell: "Cell", error: str) -> None:
-            name = f"{cell.label} on {cell.source}, seed {cell.training.seed}"
+        def finished(run: object, error: str) -> None:
+            name = str(run)
             self.bar.update(self.task, advance=1, terms=name)
             if error or not self.console.is_terminal:
                 self.console.print(f"{name}: {error or 'done'}")
@@ -140,7 +142,9 @@ class Display:
         """Print the tables of a study, or its results as JSON."""
         if as_json:
             results = [asdict(result) for result in study.results()]
-            told = {f"{label} on {place}": sentence for (place, label), sentence in failures.items()}
+            told = {
+                f"{cell.label} on {cell.place}, seed {cell.training.seed}": error for cell, error in failures.items()
+            }
             print(json.dumps({"results": results, "failures": told}, indent=2, ensure_ascii=False))
         else:
             from sigmae.studies.rendering import terminal
@@ -149,6 +153,27 @@ class Display:
             for table in tables:
                 print(terminal(table, width=console.width, styled=sys.stdout.isatty()))
         self.console.print(f"tables: {out}")
+
+    def reproduction(self, found: "Reproduction", out: Path, as_json: bool) -> None:
+        """Print a table, measured beside published."""
+        from sigmae.tables.rendering import as_record, terminal
+
+        if as_json:
+            print(json.dumps(as_record(found), indent=2, ensure_ascii=False))
+        else:
+            print(terminal(found, width=wide_console().width), end="")
+        self.console.print(f"table: {out / 'table.html'}")
+
+    def forecast(self, plan: "Plan", groups: "Sequence[RunGroup]", as_json: bool) -> None:
+        """Print what a table would take."""
+        from sigmae.tables.forecast import forecast_lines, forecast_record
+
+        if as_json:
+            print(json.dumps(forecast_record(plan, groups), indent=2, ensure_ascii=False))
+            return
+        console = wide_console()
+        for line in forecast_lines(plan, groups):
+            console.print(line, soft_wrap=True)
 
     def next_steps(self, folder: Path, density: str, suffix: str) -> None:
         """Say where the report is and what one can do next."""
@@ -247,6 +272,7 @@ def descriptions(kind: str) -> Mapping[str, str]:
     """A line for each thing of a kind, by name."""
     from sigmae import data, densities, evaluation, networks
     from sigmae.metrics import features
+    from sigmae.tables.names import TABLES
 
     tables: dict[str, Mapping[str, str]] = {
         "datasets": data.DATASETS,
@@ -254,6 +280,7 @@ def descriptions(kind: str) -> Mapping[str, str]:
         "densities": densities.DENSITIES,
         "features": features.FEATURES,
         "metrics": {name: metric.description for name, metric in evaluation.METRICS.items()},
+        "tables": TABLES,
     }
     return tables[kind]
 

@@ -13,6 +13,7 @@ class DataConfig:
     source: str
     data_dir: str | None = None
     image_size: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,22 @@ class TrainingConfig:
     """Lower the learning rate after so many epochs without a better validation loss."""
     plateau_factor: float = 0.5
     """What the learning rate is multiplied by then."""
+    validation_examples: int | None = None
+    """So many examples of the validation split are looked at after an epoch; all if not given."""
+    keep: Literal["best", "last"] = "best"
+    """Weights that are kept: those of the best validation loss, or of the last epoch."""
 
     def __post_init__(self) -> None:
         for name, least in {"epochs": 1, "batch_size": 1, "seed": 0, "plateau_patience": 0}.items():
             if getattr(self, name) < least:
                 raise SigmaeError(f"{name} must be {least} or more, got {getattr(self, name)}.")
-        for name in ("lr", "clip", "patience", "plateau_factor"):
+        for name in ("lr", "clip", "patience", "plateau_factor", "validation_examples"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise SigmaeError(f"{name} must be above 0 and finite, got {value}.")
         if self.plateau_factor >= 1:
             raise SigmaeError(f"plateau_factor must be below 1, since it lowers the rate; got {self.plateau_factor}.")
+        if self.keep not in ("best", "last"):
+            raise SigmaeError(f"keep is 'best' or 'last', got '{self.keep}'.")
         if self.precision not in ("32", "bf16"):
             raise SigmaeError(f"precision is '32' or 'bf16', got '{self.precision}'.")

@@ -230,7 +230,8 @@ def test_parts_and_networks_are_set(train, tmp_path):
     objective = config["model"]["objective"]
     assert objective["latent"] == {"type": "MMD", "weight": 3.0, "kernel": "rbf"}
     assert objective["propagation"] == {"type": "MonteCarlo", "count": 2}
-    assert config["model"]["network"] == {"name": "mlp", "output": "sigmoid", "options": {"hidden": [16, 8]}}
+    network = {"name": "mlp", "output": "sigmoid", "options": {"hidden": [16, 8]}, "init": "default"}
+    assert config["model"]["network"] == network
     assert load_tensors(tmp_path / "run" / "model.safetensors")[0]["encoder.1.weight"].shape == (16, 64)
 
 
@@ -243,7 +244,8 @@ def test_image_size_and_network_are_chosen(train, tmp_path):
     options = ("--image-size", "16", "--set", "network.width=2", "--set", "likelihood=Bernoulli")
     config = trained_config(train, tmp_path / "run", *options)
     assert config["model"]["shape"] == [1, 16, 16]
-    assert config["model"]["network"] == {"name": "conv", "output": "linear", "options": {"width": 2}}
+    network = {"name": "conv", "output": "linear", "options": {"width": 2}, "init": "default"}
+    assert config["model"]["network"] == network
 
 
 @pytest.mark.parametrize("attribute", ["objective", "method"])
@@ -313,3 +315,18 @@ def test_any_folder_name_is_printed_as_it_is(train, images, tmp_path, name):
     (advice,) = [line for line in answer.err.splitlines() if line.startswith("next:")]
     quoted = f"'{folder}'" if " " in name or "[" in name else str(folder)
     assert f"sigmae sample {quoted} --density prior --out samples.png" in advice
+
+
+def test_a_part_of_the_data_is_another_run(train, tmp_path):
+    options = ("--limit", "40", "--batch-size", "20")
+    config = trained_config(train, tmp_path / "run", *options)
+    assert config["data"]["limit"] == 40
+    assert {row["count"] for row in read(tmp_path / "run", "evaluation.json")["rows"]} == {40}
+    assert "holds another run (different: data.limit)" in train("digits", tmp_path / "run", *options[2:]).told
+
+
+def test_no_examples_are_no_data(train, tmp_path):
+    answer = train("digits", tmp_path / "run", "--limit", "0")
+    assert answer.status == 1
+    assert "A split cannot be limited to 0 examples" in answer.told
+    assert not (tmp_path / "run").exists()

@@ -38,6 +38,15 @@ def test_perceptrons_fit_vectors_and_images(shape):
     assert [layer.out_features for layer in decoder.modules() if isinstance(layer, nn.Linear)][:2] == [4, 6]
 
 
+def test_a_perceptrons_activation():
+    for activation, kind in {"relu": nn.ReLU, "tanh": nn.Tanh}.items():
+        for network in pair("mlp", (5,), options={"hidden": [6, 4], "activation": activation}, output="linear"):
+            between = [type(layer) for layer in network.modules() if isinstance(layer, nn.ReLU | nn.Tanh)]
+            assert between == [kind, kind]
+    with pytest.raises(SigmaeError, match="Did you mean 'tanh'"):
+        pair("mlp", (5,), options={"activation": "tan"})
+
+
 def sizes(network, kind):
     return [tuple(layer.weight.shape) for layer in network.modules() if isinstance(layer, kind)]
 

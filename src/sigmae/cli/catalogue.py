@@ -28,12 +28,12 @@ def show(method: str, /, *, data: str = "", json: Flag = False) -> None:
 
 @app.command(name="list")
 def list_(
-    kind: Literal["methods", "datasets", "networks", "densities", "features", "metrics"] = "methods",
+    kind: Literal["methods", "datasets", "networks", "densities", "features", "metrics", "tables"] = "methods",
     /,
     *,
     json: Flag = False,
 ) -> None:
-    """List what there is: methods, datasets, networks, densities, features or metrics.
+    """List what there is: methods, datasets, networks, densities, features, metrics or tables.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ def train(
     latent_dim: int = 16,
     network: str | None = None,
     image_size: int | None = None,
+    limit: int | None = None,
     data_dir: Path | None = None,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),
     settings: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
@@ -50,6 +51,8 @@ def train(
         A network's name (sigmae list networks), or module:attribute; chosen by image size if not given.
     image_size
         Bring images to this height and width.
+    limit
+        Take only the first so many examples of each split.
     data_dir
         Where the files of a named data set lie.
     settings
@@ -83,6 +86,7 @@ def train(
         network=network,
         settings=settings or (),
         image_size=image_size,
+        limit=limit,
         data_dir=data_dir,
         training=training,
     )
@@ -181,6 +185,7 @@ def evaluate(
     densities: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     count: int = 10_000,
     points: int = 1000,
+    split: Literal["test", "train"] = "test",
     seed: int = 0,
     data_dir: Path | None = None,
     trust: Annotated[list[str] | None, Many] = None,
@@ -207,6 +212,8 @@ def evaluate(
         How many images take part in a distance, if the splits have as many.
     points
         Importance samples for each image's likelihood.
+    split
+        The examples that are looked at: those of the test split, or of the training split in their place.
     seed
         Seed of samples and of pairs.
     data_dir
@@ -233,6 +240,7 @@ def evaluate(
             densities=densities,
             count=count,
             points=points,
+            split=split,
             seed=seed,
             observers=observers,
         )

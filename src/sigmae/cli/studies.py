@@ -1,11 +1,11 @@
-"""The verb about many runs: compare."""
+"""The verbs about many runs: compare and reproduce."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from sigmae.cli.app import app, Flag
+from sigmae.cli.app import app, Flag, Many
 from sigmae.errors import SigmaeError
 from sigmae.settings import TrainingConfig
 
@@ -24,6 +24,7 @@ def compare(
     network: str | None = None,
     image_size: int | None = None,
     data_dir: Path | None = None,
+    limit: int | None = None,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),
     settings: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     metrics: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
@@ -65,6 +66,8 @@ def compare(
         Bring images to this height and width.
     data_dir
         Where the files of a named data set lie.
+    limit
+        Use the first so many examples of each split.
     settings
         Settings for all runs, as for sigmae train.
     metrics
@@ -97,7 +100,7 @@ def compare(
         raise SigmaeError(f"--seeds must be 1 or more, got {seeds}.")
     sources = source.split(",")
     place = None if data_dir is None else str(data_dir)
-    base = Cell(sources[0], "", latent_dim, network, tuple(settings or ()), image_size, place, training)
+    base = Cell(sources[0], "", latent_dim, network, tuple(settings or ()), image_size, place, limit, training)
     chosen = [name for text in methods for name in text.split(",") if name]
     varied = [("data", sources), *variations(vary or ())]
     cells = list(product_of(base, chosen, varied, range(training.seed, training.seed + seeds)))
@@ -112,6 +115,92 @@ def compare(
     study = Study(cells, scoring, runs.absolute())
     place_of_tables = out or Path("runs") / f"compare-{Path(sources[0]).stem.replace(':', '-')}"
     with Display() as display:
-        failures = study.run(make_engine(on, **engine_options(engine or ())), display.cells(len(cells)))
+        failures = study.run(make_engine(on, **engine_options(engine or ())), display.runs(len(cells)))
     tables = write_tables(study, place_of_tables, columns=columns, failures=failures)
     display.comparison(study, tables, failures, place_of_tables, json)
+
+
+@app.command
+def reproduce(
+    table: str,
+    /,
+    *,
+    scale: str = "small",
+    dry_run: Flag = False,
+    rows: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    data: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
+    seeds: int | None = None,
+    out: Path | None = None,
+    runs: Path = Path("runs/cells"),
+    data_dir: Path | None = None,
+    features: str | None = None,
+    inception_file: Path | None = None,
+    on: str = "here",
+    engine: Annotated[list[str] | None, Parameter(name="--engine", negative="", consume_multiple=True)] = None,
+    trust: Annotated[list[str] | None, Many] = None,
+    json: Flag = False,
+) -> None:
+    """Make the runs of a paper's table, or of a study of one's own, and show measured beside published.
+
+    Runs lie where those of sigmae compare lie: none is made twice, and a table that was stopped continues.
+
+    Example: sigmae reproduce rae-table-1 --scale smoke
+
+    Parameters
+    ----------
+    table
+        A table's name (sigmae list tables), or a .toml file of the same form.
+    scale
+        How much: smoke (seconds; that it works), small (something true on two cores), paper (as published).
+    dry_run
+        Print the runs, the data that they need and their cost; train nothing.
+    rows
+        Some of the table's rows.
+    data
+        Some of the table's data sets, by the paper's name: MNIST, CIFAR10, CelebA.
+    seeds
+        How many seeds a row; the scale's own if not given.
+    out
+        The folder of the result; runs/reproduce-TABLE-SCALE if not given.
+    runs
+        The folder of all runs; studies share it.
+    data_dir
+        Where the files of named data sets lie.
+    features
+        Features for distances between sets of images; the scale's own if not given.
+    inception_file
+        The standard Inception weights, inception-2015-12-05.pt.
+    on
+        Where runs are made: here, processes, ray, slurm.
+    engine
+        Options of that: workers=2 for processes, cpus=1 gpus=0.5 for ray, partition=gpu for slurm.
+    trust
+        A module outside this library that a .toml file may import.
+    json
+        Print the result as JSON: rows of method, dataset, metric, measured, published, and claims.
+    """
+    from sigmae.console import Display
+    from sigmae.studies.engines import make_engine
+    from sigmae.studies.options import engine_options
+    from sigmae.tables import Choices, definition_of, plan_table, reproduce as reproduced, write_reproduction
+    from sigmae.tables.forecast import forecast
+
+    choices = Choices(
+        seeds=seeds,
+        rows=tuple(rows or ()),
+        data=tuple(data or ()),
+        features=features,
+        inception_file=None if inception_file is None else str(inception_file),
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    plan = plan_table(definition_of(table, trust or ()), scale, choices)
+    with Display() as display:
+        if dry_run:
+            display.forecast(plan, forecast(plan, runs.absolute()), json)
+            return
+        made = make_engine(on, **engine_options(engine or ()))
+        total = len(plan.cells) or len(plan.entries)
+        found = reproduced(plan, runs, engine=made, finished=display.runs(total))
+    place = out or Path("runs") / f"reproduce-{plan.definition.name}-{scale}"
+    write_reproduction(found, plan, runs, place)
+    display.reproduction(found, place, json)

@@ -2,13 +2,13 @@
 
 from typing import Any, TYPE_CHECKING
 
-from sigmae.data.names import DATASETS
+from sigmae.data.names import DATASETS, Whereabouts
 
 if TYPE_CHECKING:
     from sigmae.data.dataset import Dataset, scaled, Split
-    from sigmae.data.sources import load
+    from sigmae.data.sources import load, whereabouts
 
-__all__ = ["DATASETS", "Dataset", "Split", "load", "scaled"]
+__all__ = ["DATASETS", "Dataset", "Split", "Whereabouts", "load", "scaled", "whereabouts"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sigmae.data' has no attribute '{name}'")
     from sigmae.data import dataset, sources
 
-    return getattr(sources if name == "load" else dataset, name)
+    return getattr(sources if name in ("load", "whereabouts") else dataset, name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sigmae.data.dataset import Dataset, Progress
 from sigmae.data.folders import folder_listing, from_pictures, zip_listing
-from sigmae.data.names import find, kept
+from sigmae.data.names import find, kept, Whereabouts, yours_to_fetch
 from sigmae.data.pictures import Picture, square
 from sigmae.errors import SigmaeError
 
@@ -20,36 +20,43 @@ FACE = (19, 39, 159, 179)  # left, top, right, bottom of the central 140 x 140 p
 SIZE = 64
 
 
-def load_celeba(data_dir: Path | None = None, size: int | None = None, progress: Progress | None = None) -> Dataset:
+def locate_celeba(data_dir: Path | None = None) -> Whereabouts:
+    """Where the pictures and the partition are."""
+    folder = find("celeba", data_dir, lambda place: bool(_partitions(place)) and _has_pictures(place))
+    files = f"{ZIP} (or the folder {PICTURES}) and {PARTITIONS[0]}"
+    return yours_to_fetch("CelebA", files, data_dir or kept("celeba"), folder)
+
+
+def load_celeba(
+    data_dir: Path | None = None,
+    size: int | None = None,
+    progress: Progress | None = None,
+    limit: int | None = None,
+) -> Dataset:
     """CelebA in its official splits, cropped to 140 x 140 as RAE and AR-ELBO do, resized bilinearly to `size` (64).
 
     Never downloaded: the error tells which files to put where.
     """
-    folder = find("celeba", data_dir, lambda place: _partition(place) is not None and _has_pictures(place))
-    partition = folder and _partition(folder)
-    if not folder or not partition:
-        raise SigmaeError(
-            f"CelebA is not downloaded by this library: put {ZIP} (or the folder {PICTURES}) and {PARTITIONS[0]} "
-            f"into {data_dir or kept('celeba')}, or name their folder as data_dir (--data-dir)."
-        )
+    folder = locate_celeba(data_dir).needed()
     with ExitStack() as stack:
         zipped = folder / ZIP
         listing = zip_listing(zipped, stack) if zipped.is_file() else folder_listing(folder / PICTURES)
         pictures = {Path(name).name: picture for name, picture in listing.items()}
-        splits = _official(partition, pictures)
-        return from_pictures("celeba", splits, lambda image: square(_face(image), size or SIZE), progress)
+        splits = _official(folder, pictures)
+        return from_pictures("celeba", splits, lambda image: square(_face(image), size or SIZE), progress, limit=limit)
 
 
 def _has_pictures(place: Path) -> bool:
     return (place / ZIP).is_file() or (place / PICTURES).is_dir()
 
 
-def _partition(place: Path) -> Path | None:
-    return next((place / name for name in PARTITIONS if (place / name).is_file()), None)
+def _partitions(place: Path) -> list[Path]:
+    return [place / name for name in PARTITIONS if (place / name).is_file()]
 
 
-def _official(partition: Path, pictures: dict[str, Picture]) -> dict[str, list[Picture]]:
-    """Each line names a picture and its split: 0 for train, 1 for validation, 2 for test."""
+def _official(folder: Path, pictures: dict[str, Picture]) -> dict[str, list[Picture]]:
+    """Each line of the partition names a picture and its split: 0 for train, 1 for validation, 2 for test."""
+    partition, *_ = _partitions(folder)
     splits: dict[str, list[Picture]] = {"0": [], "1": [], "2": []}
     missing = []
     for line in partition.read_text(encoding="utf-8").splitlines():

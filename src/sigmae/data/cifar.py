@@ -10,7 +10,7 @@ import torch
 
 from sigmae.data.dataset import Dataset, Progress, Split
 from sigmae.data.folders import load_pictures
-from sigmae.data.names import find, kept
+from sigmae.data.names import downloadable, find, kept, placing, Whereabouts
 from sigmae.data.splits import last_held_out
 from sigmae.download import fetch
 from sigmae.errors import SigmaeError
@@ -26,25 +26,44 @@ LIMIT = 1 << 26  # bytes; a batch has less than half of it
 FIFTH = 5  # validation is a fifth of train: 10,000 of 50,000
 
 
+def locate_cifar10(data_dir: Path | None = None) -> Whereabouts:
+    """Where the batches or the pictures are."""
+    folder = _found(data_dir)
+    if folder and not _batches(folder) and not _pictures(folder):
+        return Whereabouts(None, _only_pickles(folder))
+    return downloadable("cifar10", ARCHIVE, folder)
+
+
 def load_cifar10(
-    data_dir: Path | None = None, progress: Progress | None = None, mirrors: Sequence[str] = MIRRORS
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    mirrors: Sequence[str] = MIRRORS,
+    limit: int | None = None,
 ) -> Dataset:
     """CIFAR-10, downloaded where no folder has it; validation is the last fifth of train.
 
     Of pictures in `train` and `test` folders or zip files, which are sorted by class, the fifth is drawn by
-    the fixed permutation instead.
+    the fixed permutation instead, and only `limit` of a split are decoded.
     """
-    folder = find("cifar10", data_dir, lambda place: bool(_batches(place) or _pictures(place) or _pickled(place)))
+    folder = _found(data_dir)
     if folder is None:
-        advice = f"Put it into {kept('cifar10')}, or into a folder that you name as data_dir (--data-dir)."
+        advice = placing("cifar10", "it")
         folder = fetch(kept("cifar10") / ARCHIVE, f"md5:{MD5}", mirrors, advice, progress).parent
     if batches := _batches(folder):
         data = _archived(batches) if batches.is_file() else _unpacked(batches)
         train, test = _split(b"".join(data[file] for file in TRAIN)), _split(data[TEST])
         return last_held_out("cifar10", train, test, FIFTH, LABELS)
     if _pictures(folder):
-        return replace(load_pictures(folder, progress=progress, part=FIFTH), name="cifar10")
-    raise SigmaeError(
+        return replace(load_pictures(folder, progress=progress, part=FIFTH, limit=limit), name="cifar10")
+    raise SigmaeError(_only_pickles(folder))
+
+
+def _found(data_dir: Path | None) -> Path | None:
+    return find("cifar10", data_dir, lambda place: bool(_batches(place) or _pictures(place) or _pickled(place)))
+
+
+def _only_pickles(folder: Path) -> str:
+    return (
         f"{folder} has the Python version of CIFAR-10, whose pickles could run any code: "
         f"put the binary version ({ARCHIVE}) there instead."
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Progress
 from sigmae.data.factors import COUNT, from_grid, Grid
-from sigmae.data.names import find, kept
+from sigmae.data.names import downloadable, find_file, kept, placing, Whereabouts
 from sigmae.download import fetch
 from sigmae.errors import SigmaeError
 
@@ -35,6 +35,11 @@ class Readable(Protocol):
         """The next `size` bytes, or what is left."""
 
 
+def locate_dsprites(data_dir: Path | None = None) -> Whereabouts:
+    """Where the file is."""
+    return downloadable("dsprites", FILE, find_file("dsprites", FILE, data_dir))
+
+
 def load_dsprites(
     data_dir: Path | None = None,
     count: int | None = COUNT,
@@ -47,19 +52,14 @@ def load_dsprites(
     the last of the 40 orientations are one angle, 0 and 2 pi: where all images are taken, one in twenty has its
     equal, often in another split.
     """
-    path = (find("dsprites", data_dir, _has_file) or kept("dsprites")) / FILE
-    advice = f"Put {FILE} into {path.parent}, or into a folder that you name as data_dir (--data-dir)."
-    fetch(path, f"md5:{MD5}", mirrors, advice, progress)
+    path = (locate_dsprites(data_dir).folder or kept("dsprites")) / FILE
+    fetch(path, f"md5:{MD5}", mirrors, placing("dsprites", FILE), progress)
     try:
         with ZipFile(path) as archive:
             factors = _factors(archive, path)
             return from_grid(GRID, factors, _parts(archive, path, len(factors)), count, progress)
     except (BadZipFile, KeyError, ValueError, OSError, EOFError, zlib.error) as error:
         raise SigmaeError(f"{path} cannot be read ({error}): it was cut or edited; fetch it again.") from error
-
-
-def _has_file(place: Path) -> bool:
-    return (place / FILE).is_file()
 
 
 def _factors(archive: ZipFile, path: Path) -> Int64[Tensor, "total factors"]:

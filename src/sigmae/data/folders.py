@@ -24,7 +24,13 @@ ORDER = ("train", "validation", "test")
 Listing = dict[str, Picture]  # by the name relative to the folder or zip, with forward slashes
 
 
-def load_pictures(path: Path, size: int | None = None, progress: Progress | None = None, part: int = 10) -> Dataset:
+def load_pictures(
+    path: Path,
+    size: int | None = None,
+    progress: Progress | None = None,
+    part: int = 10,
+    limit: int | None = None,
+) -> Dataset:
     """The pictures of a folder or a zip file, in splits that depend on their names alone.
 
     With `train` and `test` (and `validation`) as sub-folders, or as zip files in the folder, those are the
@@ -35,7 +41,7 @@ def load_pictures(path: Path, size: int | None = None, progress: Progress | None
     with ExitStack() as stack:
         splits = in_splits(_labelled(_groups(path, stack)), str(path), part)
         name = path.resolve().name.removesuffix(".zip")
-        return from_pictures(name, splits, lambda image: square(image, size), progress)
+        return from_pictures(name, splits, lambda image: square(image, size), progress, limit=limit)
 
 
 def in_splits(groups: Mapping[str, Sequence[Picture]], name: str, part: int = 10) -> dict[str, list[Picture]]:
@@ -61,16 +67,19 @@ def from_pictures(
     prepare: Prepare,
     progress: Progress | None = None,
     label_names: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Dataset:
     """The data set of pictures in three splits; with labels where there are two classes or more.
 
-    The labels are positions in `label_names`, by default the sorted names of the classes.
+    The labels are positions in `label_names`, by default the sorted names of the classes. Only the first `limit`
+    pictures of each split are decoded; the classes are those of all.
     """
-    ordered = [splits[split] for split in ORDER]
+    labels = {picture.label for split in ORDER for picture in splits[split]}
+    ordered = [splits[split][:limit] for split in ORDER]
     pictures = [picture for split in ordered for picture in split]
     images = decode(pictures, prepare, progress)
-    names = tuple(label_names) or tuple(sorted({picture.label for picture in pictures if picture.label is not None}))
-    if len(names) < 2 or any(picture.label is None for picture in pictures):
+    names = tuple(label_names) or tuple(sorted(label for label in labels if label is not None))
+    if len(names) < 2 or None in labels:
         whole, names = Split(images), ()
     else:
         numbers = {label: number for number, label in enumerate(names)}

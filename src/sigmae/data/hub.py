@@ -17,7 +17,7 @@ CONVERTED = "refs/convert/parquet"  # the branch where the hub keeps its own par
 LABELS = ("label", "labels", "fine_label", "class")
 
 
-def load_hub(name: str, size: int | None = None, progress: Progress | None = None) -> Dataset:
+def load_hub(name: str, size: int | None = None, progress: Progress | None = None, limit: int | None = None) -> Dataset:
     """The pictures of `owner/name`, or of one configuration, `owner/name/configuration`.
 
     Where it has train and test splits those are used, and everything else is pooled and divided.
@@ -35,7 +35,8 @@ def load_hub(name: str, size: int | None = None, progress: Progress | None = Non
     if not names:
         found = {picture.label for group in groups.values() for picture in group if picture.label}
         names = tuple(sorted(found, key=int))
-    return from_pictures(name, in_splits(groups, f"hf:{name}"), lambda image: square(image, size), progress, names)
+    splits = in_splits(groups, f"hf:{name}")
+    return from_pictures(name, splits, lambda image: square(image, size), progress, names, limit)
 
 
 def _fetched(repository: str, configuration: str) -> Iterator[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Progress, Split
-from sigmae.data.names import find, kept
+from sigmae.data.names import downloadable, find, kept, placing, Whereabouts
 from sigmae.data.splits import last_held_out
 from sigmae.download import fetch
 from sigmae.errors import SigmaeError
@@ -53,6 +53,14 @@ LIMIT = 1 << 32  # bytes; a gzip file that holds more is no data set of this kin
 SIX = 6  # validation is the last sixth of train: 10,000 of 60,000
 
 
+def locate_idx(name: str, data_dir: Path | None = None) -> Whereabouts:
+    """Where the four files are; some of them among the downloads are completed, elsewhere they are an error."""
+    folder = find(name, data_dir, lambda place: any(_existing(place, file) for file in MD5[name]))
+    if folder == kept(name) and not all(_existing(folder, file) for file in MD5[name]):
+        folder = None
+    return downloadable(name, ", ".join(MD5[name]), folder)
+
+
 def load_idx(
     name: str,
     data_dir: Path | None = None,
@@ -60,8 +68,8 @@ def load_idx(
     mirrors: Sequence[str] | None = None,
 ) -> Dataset:
     """MNIST or Fashion-MNIST, downloaded where no folder has its four files (gzipped or not)."""
-    folder = find(name, data_dir, lambda place: any(_existing(place, file) for file in MD5[name]))
-    if folder is None or (folder == kept(name) and not all(_existing(folder, file) for file in MD5[name])):
+    folder = locate_idx(name, data_dir).folder
+    if folder is None:
         folder = _download(name, MIRRORS[name] if mirrors is None else mirrors, progress)
     train, test = (_pair(folder, half) for half in ("train", "t10k"))
     return last_held_out(name, train, test, SIX, LABELS[name])
@@ -112,8 +120,7 @@ def _needed(folder: Path, file: str) -> Path:
 
 
 def _download(name: str, mirrors: Sequence[str], progress: Progress | None) -> Path:
-    folder = kept(name)
-    advice = f"Put {', '.join(MD5[name])} into {folder}, or into a folder that you name as data_dir (--data-dir)."
+    folder, advice = kept(name), placing(name, ", ".join(MD5[name]))
     for file, md5 in MD5[name].items():
         fetch(folder / file, f"md5:{md5}", mirrors, advice, progress)
     return folder

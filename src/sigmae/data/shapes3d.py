@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Progress
 from sigmae.data.factors import COUNT, from_grid, Grid
-from sigmae.data.names import find, kept
+from sigmae.data.names import downloadable, find_file, kept, placing, Whereabouts
 from sigmae.download import fetch
 from sigmae.errors import SigmaeError
 
@@ -24,6 +24,11 @@ GRID = Grid(
     (3, 64, 64),
 )
 AT_ONCE = 8192  # images, about; 96 MiB
+
+
+def locate_shapes3d(data_dir: Path | None = None) -> Whereabouts:
+    """Where the file is."""
+    return downloadable("shapes3d", FILE, find_file("shapes3d", FILE, data_dir))
 
 
 def load_shapes3d(
@@ -43,9 +48,8 @@ def load_shapes3d(
         raise SigmaeError(
             "3D Shapes is an HDF5 file and needs the extra shapes3d: pip install 'sigmae[shapes3d]'."
         ) from error
-    path = (find("shapes3d", data_dir, _has_file) or kept("shapes3d")) / FILE
-    advice = f"Put {FILE} into {path.parent}, or into a folder that you name as data_dir (--data-dir)."
-    fetch(path, f"sha256:{SHA256}", mirrors, advice, progress)
+    path = (locate_shapes3d(data_dir).folder or kept("shapes3d")) / FILE
+    fetch(path, f"sha256:{SHA256}", mirrors, placing("shapes3d", FILE), progress)
     try:
         with h5py.File(path, "r") as file:
             images, labels = file["images"], file["labels"]
@@ -53,10 +57,6 @@ def load_shapes3d(
             return from_grid(GRID, _ranks(labels[:]), _parts(images), count, progress)
     except (OSError, KeyError) as error:
         raise SigmaeError(f"{path} cannot be read ({error}): it was cut or edited; fetch it again.") from error
-
-
-def _has_file(place: Path) -> bool:
-    return (place / FILE).is_file()
 
 
 def _check(path: Path, images: Any, labels: Any) -> None:

@@ -1,5 +1,7 @@
 """Splits: which examples are held out, by one permutation that no training seed changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -46,3 +48,12 @@ def last_held_out(name: str, train: Split, test: Split, part: int, label_names: 
     """The official test split, and the last of `part` equal parts of the official train split as validation."""
     held = max(1, len(train) // part)
     return Dataset(name, train[:-held], train[-held:], test, label_names)
+
+
+def limited(dataset: Dataset, limit: int | None) -> Dataset:
+    """The first `limit` examples of every split, in its fixed order; the same where None or none has more."""
+    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    if limit is None or all(len(split) <= limit for split in splits.values()):
+        return dataset
+    # By index, which copies: the memory of all the others would stay as long as a slice of it.
+    return replace(dataset, **{name: split[torch.arange(len(split))[:limit]] for name, split in splits.items()})

@@ -97,6 +97,7 @@ METRICS = {
     "mutual_information": Metric("latent", "Upper bound of I(x; z), leave-one-out.", latent.mutual_information),
     "collapse": Metric("latent", "Collapsed latents, and the divergence of each from the prior.", latent.collapse),
     "active_units": Metric("latent", "How many latents vary with x.", latent.active),
+    "encoder_variance": Metric("latent", "The variance of q(z|x), its mean.", latent.encoder_variance),
     "holes": Metric("latent", "Samples of each density that fall where no codes are.", latent.holes),
     "smoothness": Metric("decoder", "Expected local smoothness and expected gap.", decoder.smoothness),
     "taylor": Metric("decoder", "Quality of the Taylor expansion, beside few samples, against many.", decoder.taylor),

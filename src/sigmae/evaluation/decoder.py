@@ -11,7 +11,7 @@ from sigmae.metrics.taylor import taylor_quality
 from sigmae.propagations import Linearized, MonteCarlo, Propagation, SigmaPoints
 
 SMOOTH, EXPANDED, BATCH = 500, 10, 100  # images
-REFERENCE, COUNTS = 5000, (5, 25, 100, 235)
+REFERENCE, COUNTS = 5000, (5, 10, 25, 50, 70, 100, 235)
 REPEATS = 30
 GAPS = (1e-2, 1e-3)
 

@@ -14,6 +14,8 @@ from sigmae.seeds import generator
 
 DETERMINISTIC_VARIANCE = 0.01  # at which codes without a spread are looked at for their mutual information
 
+FITTED = {"codes": "draws", "means": "means", "normal draws": "draws of N(0, I) in place"}
+
 
 def held_out(stages: Stages) -> Float[Tensor, "count latent"]:
     """Draws of q(z|x) of the test split, or its codes where q is a point."""
@@ -24,9 +26,18 @@ def aggregate_divergence(stages: Stages) -> list[Row]:
     """KL of a Gaussian fitted to held-out codes to the prior that the method aims at."""
     stages.tell("divergence of the codes from the prior")
     z, scale = held_out(stages), stages.model.objective.prior_scale
-    value = aggregate.gaussian_divergence(z, scale=scale)
-    protocol = f"Gaussian fit of draws of q of the test split, against N(0, {scale**2:.4g} I)"
-    return [Row("aggregate_divergence", "codes", value, "nats", len(z), protocol)]
+    rows = []
+    for of, points in points_of(stages, z).items():
+        value = aggregate.gaussian_divergence(points, scale=scale)
+        protocol = f"Gaussian fit of {FITTED[of]} of q of the test split, against N(0, {scale**2:.4g} I)"
+        rows.append(Row("aggregate_divergence", of, value, "nats", len(z), protocol))
+    return rows
+
+
+def points_of(stages: Stages, z: Float[Tensor, "count latent"]) -> dict[str, Float[Tensor, "count latent"]]:
+    """The codes, and beside them the means of q(z|x) where they are not the same."""
+    means = {"means": stages.codes("test")[: stages.count]} if stages.has_posterior else {}
+    return {"codes": z, **means}
 
 
 def entropy(stages: Stages) -> list[Row]:
@@ -34,7 +45,7 @@ def entropy(stages: Stages) -> list[Row]:
     z = held_out(stages)
     normal = torch.randn(z.shape, generator=generator(stages.seed, "normal draws"))
     rows = []
-    for of, points in {"codes": z, "normal draws": normal}.items():
+    for of, points in {**points_of(stages, z), "normal draws": normal}.items():
         stages.tell(f"entropy of {of}")
         found = aggregate.whitened_entropy(points)
         values = {
@@ -43,7 +54,7 @@ def entropy(stages: Stages) -> list[Row]:
             "nearest-neighbour": (found.nearest_neighbour, "Kozachenko and Leonenko"),
         }
         for name, (value, protocol) in values.items():
-            told = f"{protocol}; whitened draws of q of the test split, without m/2 ln 2 pi"
+            told = f"{protocol}; whitened {FITTED[of]} of q of the test split, without m/2 ln 2 pi"
             rows.append(Row(f"entropy-{name}", of, value, "nats", len(z), told))
     return rows
 
@@ -90,6 +101,15 @@ def collapse(stages: Stages) -> list[Row]:
     order = means.argsort(descending=True).tolist()
     protocol = "mean divergence of q(z_j|x) from N(0, 1) over the test split"
     return rows + [Row("latent_kl", f"latent {j}", float(means[j]), "nats", len(table), protocol) for j in order]
+
+
+def encoder_variance(stages: Stages) -> list[Row]:
+    """The variance of q(z|x), its mean over latents and examples."""
+    if not stages.has_posterior:
+        raise SigmaeError("A deterministic encoder has no variance.")
+    variance = stages.moments("test")["variance"]
+    protocol = "mean over the latents and the test split"
+    return [Row("encoder_variance", "q(z|x)", float(variance.double().mean()), "mean", len(variance), protocol)]
 
 
 def holes(stages: Stages) -> list[Row]:

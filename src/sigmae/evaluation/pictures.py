@@ -33,14 +33,18 @@ Chart = Callable[..., bytes]
 """Draws itself in the `format` that it is given."""
 
 
-def pictures(stages: Stages, *, quick: bool = False, columns: int = 10) -> dict[str, bytes]:
+def pictures(
+    stages: Stages, *, quick: bool = False, also: Sequence[str] = (), columns: int = 10
+) -> dict[str, bytes]:  # fmt: skip
     """Files by name; `quick` leaves out what takes long: the charts, the manifold, the directions of factors.
+
+    Of these, `also` names some that are drawn all the same.
 
     Data that are no images, or have channels that no picture shows, get the charts alone. What does not apply, such
     as the divergences of a deterministic encoder, is left out. Equal stages give equal bytes.
     """
     shape = stages.data.shape
-    shown = QUICK_GRIDS if quick else QUICK_GRIDS | GRIDS
+    shown = QUICK_GRIDS | {stem: draw for stem, draw in GRIDS.items() if stem in also or not quick}
     drawn: dict[str, bytes] = {}
     if len(shape) == 3 and shape[0] in CHANNELS:
         for stem, draw in shown.items():

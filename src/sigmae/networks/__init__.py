@@ -11,9 +11,14 @@ from torch import nn, Tensor
 
 from sigmae.conversion import structure
 from sigmae.errors import SigmaeError
+from sigmae.networks.ar_elbo import ar_elbo_celeba, ar_elbo_mnist
+from sigmae.networks.avae import avae, avae_factors
+from sigmae.networks.beta_vae import beta_vae
 from sigmae.networks.conv import conv
+from sigmae.networks.initialization import initialize
 from sigmae.networks.mlp import linear, mlp
 from sigmae.networks.rae import rae
+from sigmae.networks.uae import uae
 from sigmae.plugins import resolve
 
 Network = Callable[..., tuple[nn.Module, nn.Module]]
@@ -25,15 +30,34 @@ NETWORKS: dict[str, Network] = {
     "rae-mnist": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
     "rae-cifar10": partial(rae, side=32, kernel=4, decoder_channels=(4, 2)),
     "rae-celeba": partial(rae, side=64, kernel=5, decoder_channels=(4, 2, 1)),
+    "uae": uae,
+    "beta-vae": beta_vae,
+    "avae-mnist": partial(avae, side=32, start=2, decoder_channels=(4, 2, 1)),
+    "avae-cifar10": partial(avae, side=32, start=8, decoder_channels=(4, 2), width=128),
+    "avae-celeba": partial(avae, side=64, start=8, decoder_channels=(4, 2, 1)),
+    "avae-factors": avae_factors,
+    "ar-elbo-smoothness": partial(ar_elbo_mnist, kernel=4, norm=False),
+    "ar-elbo-mnist": partial(ar_elbo_mnist, kernel=5, norm=True),
+    "ar-elbo-celeba": ar_elbo_celeba,
 }
 DESCRIPTIONS = {
-    "mlp": "Perceptron 512-256 and its mirror image; vectors and small images. Option: hidden.",
+    "mlp": "Perceptron 512-256 and its mirror image; vectors and small images. Options: hidden, activation.",
     "linear": "One linear layer each way: the network of a linear VAE, whose optimum is probabilistic PCA.",
     "conv": "Stride-2 convolutions down to 4 by 4, any image size and channels. Option: width (32).",
     "rae-mnist": "The RAE paper's network for MNIST padded to 32 by 32. Options: dense_norm, centre_input, width.",
     "rae-cifar10": "The RAE paper's network for CIFAR-10. Options: dense_norm, centre_input, width.",
     "rae-celeba": "The RAE paper's network for CelebA at 64 by 64. Options: dense_norm, centre_input, width.",
+    "uae": "The UAE authors' network for images of 32 by 32 or 64 by 64. Option: width (32).",
+    "beta-vae": "The sampling-free paper's convolutional network for images of 64 by 64. Option: width (32).",
+    "avae-mnist": "The AVAE paper's network for MNIST padded to 32 by 32. Option: width (64).",
+    "avae-cifar10": "The AVAE paper's network for CIFAR-10. Option: width (128).",
+    "avae-celeba": "The AVAE paper's network for CelebA at 64 by 64. Option: width (64).",
+    "avae-factors": "The AVAE paper's network for dSprites and 3D Shapes at 64 by 64. Options: dense, width (32).",
+    "ar-elbo-smoothness": "The AR-ELBO paper's network for its study of smoothness, 28 by 28. Option: width (64).",
+    "ar-elbo-mnist": "The AR-ELBO paper's network for MNIST at 28 by 28. Option: width (64).",
+    "ar-elbo-celeba": "The AR-ELBO paper's network for CelebA at 64 by 64. Option: width (128).",
 }
+SIZES = ("shape", "latent_dim", "encoder_outputs", "decoder_shape")  # given to every network, and no options
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "linear": nn.Identity}
 
 
@@ -51,11 +75,12 @@ class MeanActivation(nn.Module):
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A network's name, its options, and the activation that its decoder ends in."""
+    """A network's name, its options, the activation that its decoder ends in, and the weights that it starts from."""
 
     name: str = "conv"
     output: str = "sigmoid"
     options: dict[str, Any] = field(default_factory=dict)
+    init: str = "default"
 
 
 def default_network(shape: Sequence[int]) -> str:
@@ -84,6 +109,8 @@ def build(
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(module, nn.Module) for module in pair)):
         raise SigmaeError(f"The network {config.name} must return an encoder and a decoder, it returns {pair!r}.")
     encoder, decoder = pair
+    for module in pair:
+        initialize(module, config.init)
     if config.output != "linear":
         activation = OUTPUTS[config.output]()
         extra = decoder_shape[0] - shape[0]
@@ -94,7 +121,8 @@ def build(
 
 def checked_options(config: NetworkConfig, network: Network) -> dict[str, Any]:
     """The options as the network's signature has them; one that it does not have is refused."""
-    parameters = inspect.signature(network).parameters
+    signature = inspect.signature(network).parameters
+    parameters = {name: kind for name, kind in signature.items() if name not in SIZES}
     checked = {}
     for option, value in config.options.items():
         if option not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

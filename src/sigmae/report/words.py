@@ -45,6 +45,7 @@ GROUPS = {
             "kl": "Divergence of the posterior from the prior",
             "latent_kl": "Divergence of each latent from the prior",
             "active_units": "Latents that vary with the image (active units)",
+            "encoder_variance": "Variance of the encoder",
             "holes": "Samples in holes between the codes (holes)",
             "farther_than_held_out": "Farther from the codes than held-out codes are",
         },

@@ -1,8 +1,9 @@
 """The evaluation and the diagnosis of a run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sigmae import __version__
 from sigmae.data import Dataset
@@ -18,6 +19,8 @@ from sigmae.runs.environment import commit
 from sigmae.runs.folder import read_run
 from sigmae.runs.training import ensure_densities, Observers, SILENT
 
+STAND_IN = "here the training split stands in for the test split"
+
 
 def evaluate_run(
     model: Autoencoder,
@@ -30,28 +33,35 @@ def evaluate_run(
     densities: Sequence[str] | None = None,
     count: int = COUNT,
     points: int = POINTS,
+    split: Literal["test", "train"] = "test",
     seed: int = 0,
+    drawn: Sequence[str] = (),
     trust: Sequence[str] | None = None,
     observers: Observers = SILENT,
 ) -> Evaluation:
     """Evaluate the run in a folder: evaluation.json, figures/ and report.html; returns what was computed now.
 
-    Numbers of the same model that are not computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
+    With `split` "train", the training split stands in for the test split, and the rows say so. All pictures are
+    drawn if all metrics are computed, else the quick ones and those `drawn`. Numbers of the same model that are not
+    computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
     """
     ensure_densities(model, data, densities or (), folder, observers)
     chosen = chosen_features(model, data, features, inception_file, observers)
-    stages = Stages(model, data, chosen, densities, count, points, seed, folder / "cache", observers.stage)
+    scored = replace(data, test=data.train) if split == "train" else data
+    stages = Stages(model, scored, chosen, densities, count, points, seed, folder / "cache", observers.stage)
     done = evaluate_stages(stages, metrics, trust)
+    if split == "train":
+        done = replace(done, rows=[replace(row, protocol=f"{row.protocol}; {STAND_IN}") for row in done.rows])
     if metrics and not done.rows:
         raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
-    for name, content in pictures(stages, quick=metrics is not None).items():
+    for name, content in pictures(stages, quick=metrics is not None, also=drawn).items():
         write_bytes(folder / "figures" / name, content)
-    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json"))
+    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json", split))
     write_report(folder)
     return done
 
 
-def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
+def record_of(done: Evaluation, stages: Stages, path: Path, split: str) -> dict[str, Any]:
     """What evaluation.json holds: the rows computed now, and those of the same origin that were computed before."""
     origin = {"version": 1, "seed": stages.seed, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
     old: dict[str, Any] = read_evaluation(path) if path.exists() else {}
@@ -64,6 +74,7 @@ def record_of(done: Evaluation, stages: Stages, path: Path) -> dict[str, Any]:
         "densities": None if stages.densities is None else list(stages.densities),
         "count": stages.count,
         "points": stages.points,
+        "split": split,
     }
     return {
         **origin,

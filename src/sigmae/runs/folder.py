@@ -22,7 +22,7 @@ def open_run(folder: Path, config: RunConfig) -> None:
     path = folder / "config.json"
     wanted = as_json(config)
     if path.exists():
-        changed = [name for name in differences(read_json(path), wanted) if name not in MAY_CHANGE]
+        changed = [name for name in differences(as_json(read_run(folder)), wanted) if name not in MAY_CHANGE]
         if changed:
             raise SigmaeError(
                 f"{folder} holds another run (different: {', '.join(changed[:4])}); nothing was overwritten: "
@@ -46,7 +46,8 @@ def read_run(folder: Path) -> RunConfig:
 def run_data(folder: Path, data_dir: str | Path | None = None, *, trust: Sequence[str] = ()) -> Dataset:
     """The data set that a run was trained on; a third party's `module:attribute` only if its module is in `trust`."""
     data: DataConfig = read_run(folder).data
-    return load_data(data.source, data_dir=data_dir or data.data_dir, image_size=data.image_size, trust=trust)
+    place = data_dir or data.data_dir
+    return load_data(data.source, data_dir=place, image_size=data.image_size, limit=data.limit, trust=trust)
 
 
 def read_rows(folder: Path) -> list[Row]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from sigmae.api import configured, plan
 from sigmae.config import RunConfig
@@ -17,7 +18,7 @@ from sigmae.files import digest, read_json
 from sigmae.runs import default_features, evaluate_run, MAY_CHANGE, Observers, open_run, SILENT, train_run
 from sigmae.settings import DataConfig, TrainingConfig
 
-OPTIONS = ("network", "latent_dim", "image_size")
+OPTIONS = ("network", "latent_dim", "image_size", "limit")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Cell:
     settings: tuple[str, ...] = ()
     image_size: int | None = None
     data_dir: str | None = None
+    limit: int | None = None
     training: TrainingConfig = field(default_factory=TrainingConfig)
     varied: tuple[str, ...] = ()
 
@@ -39,23 +41,32 @@ class Cell:
         """The table's row that the cell belongs to."""
         return " ".join([self.method, *self.varied])
 
+    def __str__(self) -> str:
+        told = " ".join([self.method, *(self.varied or self.settings)])
+        return f"{told} on {self.source}, seed {self.training.seed}"
+
     @property
     def place(self) -> str:
         """The data as they are seen: results on others cannot be compared."""
-        return self.source if self.image_size is None else f"{self.source} at {self.image_size}"
+        size = "" if self.image_size is None else f" at {self.image_size}"
+        part = "" if self.limit is None else f", the first {self.limit:,} of each split"
+        return f"{self.source}{size}{part}"
 
     @property
     def details(self) -> dict[str, str]:
         """What the label stands for."""
         return {"method": self.method, "data": self.place, "settings": " ".join(self.varied)}
 
+    @property
+    def data(self) -> Dataset:
+        """The data; they are loaded once in a process."""
+        return loaded(self.source, self.data_dir, self.image_size, self.limit)
+
     def config(self) -> RunConfig:
-        """The configuration of the run; its data are loaded once in a process."""
-        data = loaded(self.source, self.data_dir, self.image_size)
-        origin = DataConfig(self.source, self.data_dir, self.image_size)
+        """The configuration of the run."""
         return configured(
-            data,
-            origin,
+            self.data,
+            DataConfig(self.source, self.data_dir, self.image_size, self.limit),
             self.method,
             latent_dim=self.latent_dim,
             network=self.network,
@@ -76,9 +87,9 @@ class Cell:
 
 
 @cache
-def loaded(source: str, data_dir: str | None, image_size: int | None) -> Dataset:
+def loaded(source: str, data_dir: str | None, image_size: int | None, limit: int | None) -> Dataset:
     """The data of a study's cells."""
-    return load_data(source, data_dir=data_dir, image_size=image_size)
+    return load_data(source, data_dir=data_dir, image_size=image_size, limit=limit)
 
 
 def product_of(
@@ -124,6 +135,8 @@ class Scoring:
     densities: tuple[str, ...] | None = None
     inception_file: str | None = None
     points: int = POINTS
+    split: Literal["test", "train"] = "test"
+    pictures: tuple[str, ...] = ()
 
 
 def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = SILENT) -> None:
@@ -131,7 +144,7 @@ def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = 
     if is_complete(cell, folder, scoring):
         return
     planned = plan(
-        loaded(cell.source, cell.data_dir, cell.image_size),
+        cell.data,
         cell.method,
         latent_dim=cell.latent_dim,
         network=cell.network,
@@ -152,6 +165,8 @@ def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = 
         inception_file=None if scoring.inception_file is None else Path(scoring.inception_file),
         densities=scoring.densities,
         points=scoring.points,
+        split=scoring.split,
+        drawn=scoring.pictures,
         seed=cell.training.seed,
         observers=observers,
     )
@@ -162,9 +177,15 @@ def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
     path = folder / "evaluation.json"
     if not path.exists() or not (folder / "model.safetensors").exists():
         return False
-    data = loaded(cell.source, cell.data_dir, cell.image_size)
-    features = (scoring.features or default_features(data)) if data.is_image else None
+    features = (scoring.features or default_features(cell.data)) if cell.data.is_image else None
     densities = None if scoring.densities is None else list(scoring.densities)
-    wanted = {"features": features, "densities": densities, "count": COUNT, "points": scoring.points}
+    wanted = {
+        "features": features,
+        "densities": densities,
+        "count": COUNT,
+        "points": scoring.points,
+        "split": scoring.split,
+    }
     known = read_json(path).get("metrics", {})
-    return all(known.get(metric) == wanted for metric in scoring.metrics)
+    drawn = all((folder / "figures" / f"{name}.png").exists() for name in scoring.pictures)
+    return drawn and all(known.get(metric) == wanted for metric in scoring.metrics)

@@ -18,7 +18,7 @@ from sigmae.studies.tidy import write_results
 
 PICTURES = ("reconstructions", "interpolations")
 
-Failures = dict[tuple[str, str], str]
+Failures = dict[Cell, str]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Study:
     runs: Path
 
     def run(self, engine: Engine, finished: Callable[[Cell, str], None] = lambda cell, error: None) -> Failures:
-        """Complete the cells that are not yet; a sentence for each label of which one failed, by its data.
+        """Complete the cells that are not yet; a sentence for each one that failed.
 
         A cell that is complete is told to `finished` at once.
         """
@@ -45,8 +45,7 @@ class Study:
 
         def gather(name: str, error: str) -> None:
             if error:
-                cell = waiting[name]
-                failures.setdefault((cell.place, cell.label), f"Seed {cell.training.seed}: {error}")
+                failures[waiting[name]] = error
             finished(waiting[name], error)
 
         engine.run(
@@ -81,10 +80,10 @@ def results_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Result]:
     ]
 
 
-def pictures_of(folder: Path) -> dict[str, bytes]:
-    """The pictures of a run that are shown beside others'."""
+def pictures_of(folder: Path, others: Sequence[str] = ()) -> dict[str, bytes]:
+    """The pictures of a run that are shown beside those of other runs."""
     own = read_json(folder / "evaluation.json").get("density")
-    files = {name: folder / "figures" / f"{name}.png" for name in PICTURES}
+    files = {name: folder / "figures" / f"{name}.png" for name in (*PICTURES, *others)}
     files["samples"] = folder / "figures" / f"samples-{own}.png"
     return {name: path.read_bytes() for name, path in files.items() if path.exists()}
 
@@ -96,8 +95,7 @@ def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, fail
     parts = by_data(results)
     tables = []
     for place in dict.fromkeys(cell.place for cell in study.cells):
-        told = {label: sentence for (where, label), sentence in failures.items() if where == place}
-        table = tabulate(parts.get(place, []), columns=columns, failures=told)
+        table = tabulate(parts.get(place, []), columns=columns, failures=failures_of(failures, place))
         tables.append(table)
         name, note = f"table-{file_name(place)}", footer(study, place)
         for suffix, text in {"md": markdown, "tex": latex, "csv": summary_csv}.items():
@@ -105,6 +103,15 @@ def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, fail
         whole = page(table, note, title=f"Comparison on {place}", pictures=study.pictures(place))
         write_text(out / f"{name}.html", whole)
     return tables
+
+
+def failures_of(failures: Failures, place: str) -> dict[str, str]:
+    """A sentence for every label of which a run on these data failed."""
+    told: dict[str, str] = {}
+    for cell, error in failures.items():
+        if cell.place == place:
+            told.setdefault(cell.label, f"Seed {cell.training.seed}: {error}")
+    return told
 
 
 def file_name(place: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -78,7 +79,7 @@ def train(
     warn: Callable[[str], None] = lambda message: None,
     fabric: "Fabric | None" = None,
 ) -> Progress:
-    """Train `model` in place and leave it with the weights of the best validation loss (with an opponent: the last).
+    """Train `model` in place and leave it with the weights of the best validation loss, or of the last epoch.
 
     With a folder, state is saved there every 20 seconds, at the end and when interrupted, and the same call
     continues from it; on a CPU it ends with the same bits as an undisturbed run.
@@ -89,15 +90,11 @@ def train(
     keep_memory()
     fabric = fabric or make_fabric(config.precision)
     loop = Loop(model, data, config, folder, observe, fabric)
-    if folder is not None:
-        states.restore(loop.state, folder, warn)
-        loop.write_history()
+    loop.restore(warn)
     with stop_on_signals() as stop:
         while loop.state.progress.epoch < config.epochs and not loop.out_of_patience():
             loop.epoch(stop)
-    loop.save()
-    model.load_state_dict(loop.state.best)
-    return loop.state.progress
+    return loop.end()
 
 
 def check_fit(model: Autoencoder, data: Dataset, config: TrainingConfig) -> None:
@@ -157,27 +154,21 @@ class Loop:
         progress = self.state.progress
         return Moment(self.model, self.data.train, self.data.validation, progress.epoch, progress.step)
 
+    def restore(self, warn: Callable[[str], None]) -> None:
+        """Continue from the folder's newest whole checkpoint, if there is one."""
+        if self.folder is not None:
+            states.restore(self.state, self.folder, warn)
+            self.write_history()
+
     def epoch(self, stop: StopRequest) -> None:
         """The rest of the present epoch, its validation, its record, and a checkpoint."""
-        progress, started = self.state.progress, time.monotonic()
-        seconds = progress.seconds
-        self.wrapped.train()
-        for indices in self.batches():
-            self.step(indices)
-            progress.seconds = seconds + time.monotonic() - started
-            if progress.batch % FLUSH_EVERY == 0:
-                self.flush()
-            self.save_when_due(stop)
-        self.flush()
-        self.close_epoch()
-        self.save_when_due(stop)
+        run_epoch([self], lambda batches: self.step(*batches), stop)
 
-    def save_when_due(self, stop: StopRequest) -> None:
-        """Write a checkpoint if the last one is old, or if training is asked to stop, and then stop it."""
-        if stop.requested or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.save()
-        if stop.requested:
-            raise Interrupted
+    def end(self) -> Progress:
+        """Save the last checkpoint, and give the model its best weights."""
+        self.save()
+        self.model.load_state_dict(self.state.best)
+        return self.state.progress
 
     def batches(self) -> Iterator[Tensor]:
         """Indices of the batches that remain: a permutation by (seed, epoch), the incomplete batch left out."""
@@ -199,8 +190,7 @@ class Loop:
 
     def step(self, indices: Tensor) -> None:
         """One step of the model, and one of each opponent."""
-        progress = self.state.progress
-        torch.manual_seed(derived_seed(self.config.seed, "step", progress.step, self.fabric.global_rank))
+        torch.manual_seed(self.noise_seed())
         for part in self.parts:
             part.begin_step(self.moment())
         x = scaled(self.images[indices.to(self.images.device)].to(self.fabric.device))
@@ -212,22 +202,30 @@ class Loop:
         self.optimizer.step()
         for opponent in self.opponents:
             opponent.step(self.optimizer.param_groups[0]["lr"], self.fabric)
-        self.pending.append(torch.stack([term.detach() for term in terms]))
-        progress.batch += 1
-        progress.step += 1
+        self.count(torch.stack([term.detach() for term in terms]))
+
+    def noise_seed(self) -> int:
+        """The seed of all that the present step draws."""
+        return derived_seed(self.config.seed, "step", self.state.progress.step, self.fabric.global_rank)
+
+    def count(self, terms: Float[Tensor, "3"]) -> None:
+        """Count a step that was made, and keep its terms until they are looked at."""
+        self.pending.append(terms)
+        self.state.progress.batch += 1
+        self.state.progress.step += 1
 
     def flush(self) -> None:
         """Look at the terms of the steps since the last look: sum them up, stop on one that is not finite."""
         if not self.pending:
             return
         rows = torch.stack(self.pending).double().cpu()
-        self.pending.clear()
         progress = self.state.progress
         broken = (~rows.isfinite()).nonzero()
         if len(broken):
             row, column = broken[0].tolist()
             step = progress.step - len(rows) + row + 1
             raise self.diverged(f"the {Terms._fields[column]} term became {rows[row, column]:g}", step)
+        self.pending.clear()  # only now: a run that failed shall fail again when it is asked to save
         progress.sums = [old + new for old, new in zip(progress.sums, rows.sum(0).tolist(), strict=True)]
         self.observe(Report(progress, self.steps, named(rows[-1].tolist())))
 
@@ -246,7 +244,8 @@ class Loop:
         rate = self.optimizer.param_groups[0]["lr"]
         terms = self.validate()
         loss = terms["loss"]
-        best = loss < progress.best_loss or bool(self.opponents)  # the verdicts of two discriminators do not compare
+        last = bool(self.opponents) or self.config.keep == "last"  # the verdicts of two discriminators do not compare
+        best = last or loss < progress.best_loss
         if best:
             progress.best_loss, progress.best_epoch = loss, progress.epoch + 1
             state.keep_best()
@@ -271,7 +270,7 @@ class Loop:
         self.model.eval()
         for hook in self.parts:
             hook.begin_validation(self.moment())
-        images = self.data.validation.images
+        images = self.data.validation.images[: self.config.validation_examples]
         torch.manual_seed(derived_seed(self.config.seed, "validation"))
         total = torch.zeros(3, dtype=torch.float64)
         for part in images.tensor_split(max(1, len(images) // self.config.batch_size)):
@@ -319,6 +318,37 @@ class Loop:
         else:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def run_epoch(loops: Sequence[Loop], step: Callable[[Sequence[Tensor]], None], stop: StopRequest) -> None:
+    """The rest of the present epoch of one run, or of several that stand at the same step; `step` makes one of each.
+
+    Their time is shared out alike.
+    """
+    started, seconds = time.monotonic(), [loop.state.progress.seconds for loop in loops]
+    for loop in loops:
+        loop.wrapped.train()
+    for batches in zip(*(loop.batches() for loop in loops), strict=True):
+        step(batches)
+        share = (time.monotonic() - started) / len(loops)
+        for loop, before in zip(loops, seconds, strict=True):
+            loop.state.progress.seconds = before + share
+            if loop.state.progress.batch % FLUSH_EVERY == 0:
+                loop.flush()
+        save_when_due(loops, stop)
+    for loop in loops:
+        loop.flush()
+        loop.close_epoch()
+    save_when_due(loops, stop)
+
+
+def save_when_due(loops: Sequence[Loop], stop: StopRequest) -> None:
+    """Write checkpoints if the last ones are old, or if training is asked to stop, and then stop it."""
+    if stop.requested or time.monotonic() - loops[0].saved > CHECKPOINT_SECONDS:
+        for loop in loops:
+            loop.save()
+    if stop.requested:
+        raise Interrupted
 
 
 def named(values: Sequence[float]) -> dict[str, float]:

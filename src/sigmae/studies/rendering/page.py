@@ -1,6 +1,6 @@
 """The page of a study: its table and the pictures of its rows side by side, in one HTML file that loads nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 
 from sigmae.errors import SigmaeError
@@ -23,19 +23,23 @@ def page(table: Table, footer: str = "", *, title: str = "Comparison", pictures:
 
     Everything is escaped, nothing is loaded and nothing runs: the page's policy allows its own style and pictures only.
     """
-    kinds = sorted({stem for of_label in (pictures or {}).values() for stem in of_label}, key=picture_rank)
     told = [element("span", plain(note)) for note in notes(table, "bold", "underlined")]
     shown = element("div", _grid(table), class_="scroll", tabindex=0)
-    sections = [_section("table", "Table", join(shown, element("p", *told, class_="notes", id="notes")))]
-    sections += [_section(stem, _title(stem), _side_by_side(stem, table, pictures or {})) for stem in kinds]
-    files = resources.files("sigmae.report") / "style.css", resources.files(__package__) / "page.css"
-    style = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    sections = [section("table", "Table", join(shown, element("p", *told, class_="notes", id="notes")))]
+    sections += side_by_side(table.labels, pictures or {})
     header = element("header", element("h1", plain(title)))
     ending = [element("footer", element("p", plain(footer)))] if footer else []
-    return document(plain(title), style, header, element("main", *sections), *ending)
+    return document(plain(title), style(), header, element("main", *sections), *ending)
 
 
-def _section(name: str, heading: str, content: Html) -> Html:
+def style() -> str:
+    """How such pages look."""
+    files = resources.files("sigmae.report") / "style.css", resources.files(__package__) / "page.css"
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def section(name: str, heading: str, content: Html) -> Html:
+    """A part of the page under a heading."""
     titled = element("h2", heading, id=f"{name}-heading")
     return element("section", titled, content, aria_labelledby=f"{name}-heading")
 
@@ -76,10 +80,19 @@ def _title(stem: str) -> str:
     return "Samples of each method's own density" if stem in OWN_SAMPLES else picture_words(stem).title
 
 
-def _side_by_side(stem: str, table: Table, pictures: Pictures) -> Html:
-    """A picture of each row that has one, under its label."""
-    labels = [label for label in dict.fromkeys([*table.labels, *pictures]) if stem in pictures.get(label, {})]
-    return element("div", *[_figure(stem, label, pictures[label][stem]) for label in labels], class_="side-by-side")
+def side_by_side(labels: Iterable[str], pictures: Pictures, prefix: str = "") -> list[Html]:
+    """A section for each kind of picture, which has that of each row under its label."""
+    ordered = dict.fromkeys([*labels, *pictures])
+    kinds = sorted({stem for of_label in pictures.values() for stem in of_label}, key=picture_rank)
+    shown = {stem: [label for label in ordered if stem in pictures.get(label, {})] for stem in kinds}
+    return [
+        section(
+            f"{prefix}{stem}",
+            _title(stem),
+            element("div", *[_figure(stem, label, pictures[label][stem]) for label in have], class_="side-by-side"),
+        )
+        for stem, have in shown.items()
+    ]
 
 
 def _figure(stem: str, label: str, content: bytes) -> Html:

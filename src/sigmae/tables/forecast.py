@@ -1,0 +1,193 @@
+"""A forecast of a plan: its runs, the data that they need, and their arithmetic, before anything is trained."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn, Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from sigmae.api import configured
+from sigmae.config import make_objective
+from sigmae.data import Dataset, Split, Whereabouts, whereabouts
+from sigmae.data.names import DATASETS, SIZES
+from sigmae.model import Autoencoder
+from sigmae.propagations import Linearized, MonteCarlo, Propagation, SigmaPoints
+from sigmae.settings import DataConfig
+from sigmae.studies.cells import Cell, is_complete
+from sigmae.tables.plan import Plan
+
+BACKWARD = 2  # a backward pass computes twice what a forward pass does
+SIDE, REPEATS = 2048, 3  # of the matrix product that tells how fast this machine is
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of a plan on one data set: how many there are, how many are complete, and what they cost.
+
+    `operations` are the multiplications and additions of the networks' passes in training; None where the size of the
+    data is not known before they are there.
+    """
+
+    source: str
+    where: Whereabouts
+    labels: int
+    seeds: int
+    runs: int
+    complete: int
+    steps: int | None
+    operations: float | None
+
+
+def forecast(plan: Plan, runs: Path) -> list[Group]:
+    """The groups of a plan by their data, in its order."""
+    by_source: dict[str, list[Cell]] = {}
+    for cell in plan.cells:
+        by_source.setdefault(cell.source, []).append(cell)
+    return [group(plan, source, cells, runs) for source, cells in by_source.items()]
+
+
+def group(plan: Plan, source: str, cells: Sequence[Cell], runs: Path) -> Group:
+    """The forecast of the runs on one data set."""
+    where = found(cells[0])
+    there = where.folder is not None or not where.advice  # what is built in has no folder
+    complete = [there and is_complete(cell, cell.folder(runs), plan.scoring) for cell in cells]
+    todo = [cell for cell, done in zip(cells, complete, strict=True) if not done]
+    costs = [cost(cell) for cell in todo]
+    known = [one for one in costs if one is not None]
+    whole = len(known) == len(costs)
+    return Group(
+        source,
+        where,
+        len({replace(cell, training=replace(cell.training, seed=0)) for cell in cells}),
+        len({cell.training.seed for cell in cells}),
+        len(cells),
+        sum(complete),
+        sum(steps for steps, _ in known) if whole else None,
+        sum(operations for _, operations in known) if whole else None,
+    )
+
+
+def found(cell: Cell) -> Whereabouts:
+    """Where the data of a run are; a path is its own place."""
+    if cell.source in DATASETS:
+        return whereabouts(cell.source, None if cell.data_dir is None else Path(cell.data_dir))
+    path = Path(cell.source)
+    return Whereabouts(path if path.exists() else None, "" if path.exists() else f"There is nothing at {path}.")
+
+
+def cost(cell: Cell) -> tuple[int, float] | None:
+    """Steps and operations of a run; the data are not loaded, so that their size must be known."""
+    if cell.source not in SIZES:
+        return None
+    count, shape = SIZES[cell.source]
+    shape = shape if cell.image_size is None else (shape[0], cell.image_size, cell.image_size)
+    blank = Split(torch.zeros(1, *shape))
+    config, _ = configured(
+        Dataset(cell.source, blank, blank, blank),
+        DataConfig(cell.source),
+        cell.method,
+        latent_dim=cell.latent_dim,
+        network=cell.network,
+        settings=cell.settings,
+        training=cell.training,
+    )
+    objective = make_objective(config.model.objective)
+    with torch.device("meta"):
+        model = Autoencoder.build(config.model, objective=objective)
+        encoder = operations(model.encoder, torch.zeros(1, *shape))
+        decoder = operations(model.decoder, torch.zeros(1, cell.latent_dim))
+    steps = min(count, cell.limit or count) // cell.training.batch_size * cell.training.epochs
+    passes = encoder + points(objective.propagation, cell.latent_dim) * decoder
+    return steps, steps * cell.training.batch_size * (1 + BACKWARD) * passes
+
+
+def operations(network: nn.Module, example: Tensor) -> int:
+    """Multiplications and additions of one forward pass of one example."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(example)
+    return int(counter.get_total_flops())
+
+
+def points(propagation: Propagation, latent_dim: int) -> float:
+    """How many latents of an example a propagation decodes, or what its linearization costs in such."""
+    match propagation:
+        case MonteCarlo(count=count):
+            return count
+        case SigmaPoints(scheme="all"):
+            return 2 * latent_dim + 1
+        case SigmaPoints(count=count):
+            return count
+        case Linearized(share=share):
+            return 1 + latent_dim * share
+    return 1
+
+
+def speed() -> float:
+    """Operations a second of a large matrix product on this machine."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    matrix = torch.randn(SIDE, SIDE, device=device)
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # reading a number waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * SIDE**3 / best
+
+
+def least_seconds(groups: Sequence[Group]) -> float | None:
+    """The time that the training cannot go below on this machine; None where an operation count is not known."""
+    counts = [group.operations for group in groups]
+    if any(count is None for count in counts):
+        return None
+    return sum(filter(None, counts)) / speed()
+
+
+def forecast_record(plan: Plan, groups: Sequence[Group]) -> dict[str, Any]:
+    """A forecast as JSON-like data."""
+    return {
+        "table": plan.definition.name,
+        "scale": plan.scale,
+        "least_seconds": least_seconds(groups),
+        "groups": [
+            {**asdict(group), "where": {"folder": folder_text(group), "advice": group.where.advice}} for group in groups
+        ],
+        "deviations": plan.deviations,
+    }
+
+
+def folder_text(group: Group) -> str | None:
+    """Where the data are, as text."""
+    return None if group.where.folder is None else str(group.where.folder)
+
+
+def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
+    """A forecast in sentences."""
+    yield f"{plan.definition.title} ({plan.definition.source or plan.definition.name}), scale {plan.scale}"
+    yield f"{len(plan.entries)} numbers by {', '.join(plan.scoring.metrics)}"
+    if not groups:
+        yield "Nothing is trained."
+    for group in groups:
+        steps = "" if group.steps is None else f", {group.steps:,} steps to go"
+        done = f"{group.complete} of {group.runs} runs complete{steps}"
+        yield f"{group.source}: {group.labels} rows x {group.seeds} seeds, {done}"
+        yield f"  {group.where.advice or 'data: ' + (folder_text(group) or 'built in')}"
+    seconds = least_seconds(groups)
+    if seconds is not None and groups:
+        yield (
+            f"Training takes {duration(seconds)} at the least: the networks' arithmetic at the speed that a large "
+            "matrix product reaches here. Several times as long is usual; evaluation is not counted."
+        )
+    for sentence in plan.deviations:
+        yield f"- {sentence}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

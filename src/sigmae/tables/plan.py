@@ -1,0 +1,149 @@
+"""The plan of a table at a scale: which number comes from which runs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
+
+from sigmae.conversion import structure
+from sigmae.errors import SigmaeError, unknown
+from sigmae.evaluation import POINTS, QUICK
+from sigmae.settings import TrainingConfig
+from sigmae.studies.cells import Cell, Scoring
+from sigmae.tables.definition import Definition, filled, Options, RUN_OPTIONS, Scale
+from sigmae.tables.published import Number, Place, published_numbers
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table: where it stands, what it is in print, what is measured for it, and in which runs."""
+
+    place: Place
+    published: Number | None
+    measure: str
+    factor: float
+    cells: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table at a scale: its entries, and how their runs are scored."""
+
+    definition: Definition
+    scale: str
+    entries: tuple[Entry, ...]
+    scoring: Scoring
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All runs, each once."""
+        return list(dict.fromkeys(cell for entry in self.entries for cell in entry.cells))
+
+    @property
+    def deviations(self) -> list[str]:
+        """How this differs from the paper's protocol, in sentences."""
+        return [*self.definition.deviations, *self.definition.scale(self.scale).deviations]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person chooses beside the table and its scale."""
+
+    seeds: int | None = None
+    rows: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    features: str | None = None
+    inception_file: str | None = None
+    data_dir: str | None = None
+
+
+def plan_table(definition: Definition, scale: str, choices: Choices = Choices()) -> Plan:
+    """The plan of a table; raises `SigmaeError` for options that no run can have."""
+    chosen = definition.scale(scale)
+    chosen = replace(
+        chosen,
+        rows=narrowed("row", choices.rows, chosen.rows or tuple(definition.rows)),
+        data=narrowed("data set", choices.data, chosen.data or tuple(definition.data)),
+    )
+    if choices.seeds is not None and choices.seeds < 1:
+        raise SigmaeError(f"A table needs one seed or more, got {choices.seeds}.")
+    numbers = published_numbers(definition.published) if definition.published else {}
+    entries = tuple(
+        Entry(
+            place,
+            numbers.get(place),
+            filled(definition.columns[place.column].measure, braced(definition.rows[place.row].words)),
+            definition.columns[place.column].factor,
+            cells_of(definition, chosen, place, choices) if definition.measured_by == "runs" else (),
+        )
+        for place in places(definition, chosen, numbers)
+    )
+    scoring = Scoring(
+        metrics=tuple(definition.metrics) or tuple(QUICK),
+        features=choices.features or chosen.features,
+        densities=chosen.densities,
+        inception_file=choices.inception_file,
+        points=chosen.points or POINTS,
+        split=definition.split,
+        pictures=definition.pictures,
+    )
+    return Plan(definition, scale, entries, scoring)
+
+
+def places(definition: Definition, scale: Scale, numbers: Mapping[Place, Number]) -> list[Place]:
+    """Where the table has a number: in print if it is published, else wherever a row has a column."""
+    found = []
+    for data in scale.data:
+        for label in scale.rows:
+            own = definition.rows[label].columns
+            for column in scale.columns or definition.columns:
+                place = Place(label, column, data)
+                if column in own or place in numbers or not (own or definition.published):
+                    found.append(place)
+    return found
+
+
+def narrowed(kind: str, asked: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are asked for, in the table's order; all if none are."""
+    if missing := [name for name in asked if name not in known]:
+        raise unknown(f"{kind} at this scale", missing[0], known)
+    return tuple(name for name in known if name in asked) if asked else known
+
+
+def cells_of(definition: Definition, scale: Scale, place: Place, choices: Choices) -> tuple[Cell, ...]:
+    """The runs that an entry is the mean of, one a seed; what is said later holds, and settings add up."""
+    row = definition.rows[place.row]
+    layers: list[Options] = [
+        definition.options,
+        definition.data[place.data],
+        row.options,
+        row.on.get(place.data, {}),
+        definition.columns[place.column].options,
+        scale.options,
+        scale.on.get(place.data, {}),
+        scale.of.get(place.row, {}),
+    ]
+    options = merged(layers)
+    where = f"{definition.name}, {place.row} on {place.data}"
+    if missing := [name for name in ("source", "method") if name not in options]:
+        raise SigmaeError(f"{where} has no {missing[0]}: give one among its options.")
+    names = {option.name for option in fields(TrainingConfig)}
+    training = structure({name: value for name, value in options.items() if name in names}, TrainingConfig, where)
+    kinds = get_type_hints(Cell)
+    own = {name: structure(options[name], kinds[name], where) for name in RUN_OPTIONS if name in options}
+    cell = Cell(**own, data_dir=choices.data_dir, training=training)
+    return tuple(replace(cell, training=replace(training, seed=seed)) for seed in range(choices.seeds or scale.seeds))
+
+
+def merged(layers: Iterable[Options]) -> dict[str, Any]:
+    """Options of several layers: later ones replace earlier ones, but settings are added to those before."""
+    options: dict[str, Any] = {}
+    settings: list[str] = []
+    for layer in layers:
+        settings += layer.get("settings", [])
+        options |= layer
+    return options | {"settings": settings}
+
+
+def braced(words: Mapping[str, str]) -> dict[str, str]:
+    """Words as they stand in a measure: {name}."""
+    return {f"{{{name}}}": word for name, word in words.items()}

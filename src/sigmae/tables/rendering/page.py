@@ -1,0 +1,71 @@
+"""A reproduction as one HTML file that loads nothing: its tables, claims, and the pictures of its rows."""
+
+from collections.abc import Mapping
+
+from sigmae.report.markup import document, element, Html, join
+from sigmae.studies.rendering.page import Pictures, section, side_by_side, style
+from sigmae.studies.rendering.words import plain
+from sigmae.tables.rendering.grid import (
+    circumstances_text,
+    failures,
+    Grid,
+    grids,
+    HOW,
+    measured_text,
+    published_text,
+    verdict_text,
+)
+from sigmae.tables.reproduction import Measured, Reproduction
+
+
+def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) -> Html:
+    """The whole page; `pictures` are PNG files by data, row and stem. The same values give the same bytes."""
+    sections = []
+    for number, grid in enumerate(grids(found)):
+        shown = element("div", table(grid), class_="scroll", tabindex=0)
+        notes = element("p", element("span", HOW), class_="notes")
+        sections.append(section(f"table-{number}", plain(grid.data or "Table"), join(shown, notes)))
+        sections += side_by_side(grid.rows, (pictures or {}).get(grid.data, {}), f"{number}-")
+    if found.orderings:
+        lines = [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]
+        sections.append(section("order", "Order of the rows", listing(["Column", "Data", "Pairs as in print"], lines)))
+    if found.verdicts:
+        lines = [[v.says, verdict_text(v.measured), verdict_text(v.published)] for v in found.verdicts]
+        sections.append(section("claims", "Claims", listing(["Claim", "Holds here", "Holds in print"], lines)))
+    told = [element("li", plain(sentence)) for sentence in [*failures(found), *found.deviations]]
+    if told:
+        sections.append(section("deviations", "What differs from the paper", element("ul", *told)))
+    title = plain(found.title)
+    summary = [element("p", plain(found.source), class_="summary")] if found.source else []
+    footer = element("footer", element("p", plain(circumstances_text(found))))
+    header = element("header", element("h1", title), *summary)
+    return document(title, style(), header, element("main", *sections), footer)
+
+
+def table(grid: Grid) -> Html:
+    """A grid, measured above what is in print."""
+    head = element("tr", element("th", "", scope="col"), *[element("th", plain(c), scope="col") for c in grid.columns])
+    rows = [
+        element(
+            "tr",
+            element("th", plain(row), scope="row"),
+            *[cell(grid.numbers.get((row, column))) for column in grid.columns],
+        )
+        for row in grid.rows
+    ]
+    return element("table", element("thead", head), element("tbody", *rows), class_="matrix comparison")
+
+
+def cell(number: Measured | None) -> Html:
+    """One number."""
+    if number is None:
+        return element("td", "")
+    printed = published_text(number)
+    return element("td", measured_text(number), *([element("small", printed)] if printed else []))
+
+
+def listing(head: list[str], lines: list[list[str]]) -> Html:
+    """Lines of text as a table."""
+    rows = [element("tr", *[element("td", plain(text)) for text in line]) for line in lines]
+    heads = element("tr", *[element("th", name, scope="col") for name in head])
+    return element("table", element("thead", heads), element("tbody", *rows))

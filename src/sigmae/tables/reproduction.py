@@ -1,0 +1,160 @@
+"""A reproduction: what was measured for every number of a table, beside what is published."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sigmae.errors import SigmaeError
+from sigmae.files import read_json
+from sigmae.report.words import feature_set
+from sigmae.studies import statistics
+from sigmae.studies.cells import is_complete
+from sigmae.studies.results import Result
+from sigmae.studies.statistics import Summary
+from sigmae.studies.study import Failures, results_of, Study
+from sigmae.studies.table import Column as Measure
+from sigmae.tables.claims import judged, Verdict
+from sigmae.tables.orderings import Ordering, orderings
+from sigmae.tables.plan import Entry, Plan
+from sigmae.tables.published import Number, Place
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number of a table: in print, and as the mean over the seeds that were run; either may be missing."""
+
+    place: Place
+    measure: str
+    published: Number | None
+    summary: Summary | None
+    failure: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Measured over published."""
+        if self.summary is None or self.published is None or not self.published.value:
+            return None
+        return self.summary.mean / self.published.value
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A table as it came out: its numbers, the order of its rows, its claims, and how all came about."""
+
+    name: str
+    title: str
+    source: str
+    scale: str
+    numbers: tuple[Measured, ...]
+    orderings: tuple[Ordering, ...]
+    verdicts: tuple[Verdict, ...]
+    deviations: tuple[str, ...]
+    circumstances: Mapping[str, str]
+
+
+def reproduction(
+    plan: Plan,
+    values: Mapping[Place, Sequence[float]],
+    failures: Mapping[Place, str],
+    circumstances: Mapping[str, str],
+) -> Reproduction:
+    """The table of a plan whose values, one a seed, are at hand."""
+    numbers = tuple(
+        Measured(
+            entry.place,
+            entry.measure,
+            entry.published,
+            statistics.summary(found) if (found := values.get(entry.place)) else None,
+            failures.get(entry.place, ""),
+        )
+        for entry in plan.entries
+    )
+    definition = plan.definition
+    measured = {number.place: number.summary.mean for number in numbers if number.summary}
+    published = {number.place: number.published for number in numbers if number.published}
+    verdicts = tuple(judged(claim, measured, published, list(definition.rows)) for claim in definition.claims)
+    return Reproduction(
+        definition.name,
+        definition.title,
+        definition.source,
+        plan.scale,
+        numbers,
+        tuple(orderings(numbers)),
+        verdicts,
+        tuple(plan.deviations),
+        circumstances,
+    )
+
+
+def values_of(plan: Plan, study: Study) -> dict[Place, list[float]]:
+    """The values of every entry whose runs are complete, in the published unit."""
+    results: dict[Path, list[Result]] = {}
+    for cell in plan.cells:
+        folder = cell.folder(study.runs)
+        results[folder] = results_of(cell, folder, study.scoring)
+    found: dict[Place, list[float]] = {}
+    for entry in plan.entries:
+        for cell in entry.cells:
+            known = results[cell.folder(study.runs)]
+            if (value := measured_value(known, entry, plan.scoring.features)) is not None:
+                found.setdefault(entry.place, []).append(value)
+    return found
+
+
+def measured_value(results: Sequence[Result], entry: Entry, features: str | None) -> float | None:
+    """What a run has for an entry in these features (None: in any); None where the metric does not apply to it."""
+    comparable = [result for result in results if not features or feature_set(result.metric) in ("", features)]
+    fitting = [result for result in comparable if entry.measure in Measure(result.metric, result.of).names]
+    if len({result.metric for result in fitting}) > 1:
+        raise SigmaeError(f"{entry.measure} fits {', '.join(result.metric for result in fitting)}: name one of them.")
+    return fitting[0].value * entry.factor if fitting else None
+
+
+def failed_places(plan: Plan, failures: Failures) -> dict[Place, str]:
+    """Why an entry has no number, or fewer seeds than were asked for."""
+    return {
+        entry.place: f"Seed {cell.training.seed}: {failures[cell]}"
+        for entry in plan.entries
+        for cell in entry.cells
+        if cell in failures
+    }
+
+
+def circumstances_of(plan: Plan, study: Study) -> dict[str, str]:
+    """Seeds, epochs, sample counts, features, commit, versions and hardware, by name."""
+    folders = [(cell, cell.folder(study.runs)) for cell in plan.cells]
+    done = [(cell, folder) for cell, folder in folders if is_complete(cell, folder, plan.scoring)]
+    told = {
+        "runs": f"{len(done)} of {len(folders)} complete",
+        "seeds": listed({cell.training.seed for cell, _ in done}),
+        "epochs": listed({cell.training.epochs for cell, _ in done}),
+        "data": ", ".join(dict.fromkeys(cell.place for cell, _ in done)),
+        "evaluated on": f"the {plan.scoring.split} split",
+    }
+    records = [(read_json(folder / "environment.json"), read_json(folder / "evaluation.json")) for _, folder in done]
+    collected: dict[str, dict[str, None]] = {}
+    for environment, evaluation in records:
+        for name, value in facts(environment, evaluation).items():
+            if value:
+                collected.setdefault(name, {})[value] = None
+    return told | {name: ", ".join(values) for name, values in collected.items()}
+
+
+def facts(environment: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """What is to be said of one run."""
+    counts = sorted({row["count"] for row in evaluation["rows"]})
+    packages = environment["packages"]
+    return {
+        "features": ", ".join(evaluation["features"]),
+        "examples in a number": f"{counts[0]:,} to {counts[-1]:,}" if counts else "",
+        "trained at commit": environment["commit"],
+        "evaluated at commit": evaluation["commit"],
+        "versions": f"sigmae {packages['sigmae']}, torch {packages['torch']}, Python {environment['python']}",
+        "hardware": environment["gpu"] or f"{environment['processor']}, {environment['threads']} threads",
+    }
+
+
+def listed(numbers: set[int]) -> str:
+    """Numbers in their order."""
+    return ", ".join(map(str, sorted(numbers)))
