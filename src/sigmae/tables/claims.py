@@ -1,6 +1,6 @@
 """Claims: sentences of a paper, held against the numbers in print and against those measured."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -36,18 +36,25 @@ class Verdict:
     published: Count
 
 
-def judged(claim: Claim, measured: Values, published: Mapping[Place, Number], rows: Sequence[str]) -> Verdict:
-    """The verdict on a claim; `rows` are the table's, in their order."""
+def judged(
+    claim: Claim,
+    measured: Values,
+    published: Mapping[Place, Number],
+    rows: Sequence[str],
+    comparable: Container[Place],
+) -> Verdict:
+    """The verdict on a claim; `rows` are the table's, in their order, `comparable` the places for `near`."""
     printed = {place: number.value for place, number in published.items() if not number.bound}
     if claim.near is not None:
-        count = near(claim, measured, published, rows)
+        beside = {place: number for place, number in published.items() if place in comparable}
+        count = near(claim, measured, beside, rows)
         return Verdict(claim.says, count, Count())
     return Verdict(claim.says, compared(claim, measured, rows), compared(claim, printed, rows))
 
 
 def compared(claim: Claim, values: Values, rows: Sequence[str]) -> Count:
     """The comparisons of a claim among some numbers."""
-    if claim.less is not None:
+    if claim.less:
         return less(claim, values, rows)
     reference = claim.falls or claim.rises
     if reference is None:
@@ -63,19 +70,27 @@ def compared(claim: Claim, values: Values, rows: Sequence[str]) -> Count:
 
 
 def less(claim: Claim, values: Values, rows: Sequence[str]) -> Count:
-    """Every number of the first reference against those of the second."""
-    assert claim.less is not None
-    (left_row, left_column), (right_row, right_column) = map(parted, claim.less)
-    steps = []
-    for data in data_of(claim, values):
-        for low in select(left_row, left_column, values, rows, data):
-            for high in select(right_row, right_column, values, rows, data):
-                other_row = left_row == right_row and low.row != high.row
-                other_column = left_column == right_column and low.column != high.column
-                if low != high and not other_row and not other_column:
-                    told = f"{low.row} {low.column} {values[low]:.4g}, {high.row} {high.column} {values[high]:.4g}"
-                    steps.append((values[low] < values[high], told))
+    """Every number of the first reference of each pair against those of the second."""
+    pairs = [
+        (low, high)
+        for left, right in claim.less
+        for data in data_of(claim, values)
+        for low, high in paired(left, right, values, rows, data)
+    ]
+    told = "{0.row} {0.column} {1:.4g}, {2.row} {2.column} {3:.4g}"
+    steps = [(values[a] < values[b], told.format(a, values[a], b, values[b])) for a, b in pairs]
     return counted(claim, steps)
+
+
+def paired(left: str, right: str, values: Values, rows: Sequence[str], data: str) -> Iterator[tuple[Place, Place]]:
+    """The places of two references that are compared: each with its own row, or column, where both name the same."""
+    (left_row, left_column), (right_row, right_column) = parted(left), parted(right)
+    for low in select(left_row, left_column, values, rows, data):
+        for high in select(right_row, right_column, values, rows, data):
+            other_row = left_row == right_row and low.row != high.row
+            other_column = left_column == right_column and low.column != high.column
+            if low != high and not other_row and not other_column:
+                yield low, high
 
 
 def near(claim: Claim, measured: Values, published: Mapping[Place, Number], rows: Sequence[str]) -> Count:

@@ -70,14 +70,14 @@ class Claim:
     """A sentence of the paper, and what the table must show for it.
 
     A reference is `row | column`, with * for all, and a row's beginning and ... for all that begin so.
-    `less` are two references: the numbers of the first are below those of the second on the same data; where both
+    `less` are pairs of references: the numbers of the first are below those of the second on the same data; where both
     name the same rows or columns by *, each is compared with its own. `falls` and `rises` follow the numbers of a
     reference in the order of the rows. `near` is a reference whose numbers are `within` of the published ones.
     A claim holds if a `share` of its comparisons do.
     """
 
     says: str
-    less: tuple[str, str] | None = None
+    less: tuple[tuple[str, str], ...] = ()
     falls: str | None = None
     rises: str | None = None
     near: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from sigmae.errors import SigmaeError
 from sigmae.files import read_json
-from sigmae.report.words import feature_set
+from sigmae.report.words import feature_set, metric_kind
 from sigmae.studies import statistics
 from sigmae.studies.cells import is_complete
 from sigmae.studies.results import Result
@@ -19,21 +19,28 @@ from sigmae.tables.orderings import Ordering, orderings
 from sigmae.tables.plan import Entry, Plan
 from sigmae.tables.published import Number, Place
 
+FEATURED = ("fid", "kid", "f8_recall", "f1_8_precision", "precision", "recall", "density", "coverage")
+PRINTED = "inception"  # the features of all papers
+
 
 @dataclass(frozen=True)
 class Measured:
-    """A number of a table: in print, and as the mean over the seeds that were run; either may be missing."""
+    """A number of a table: in print, and as the mean over the seeds that were run; either may be missing.
+
+    Numbers that are not `comparable`, of other data or in other features, may be ordered alike and nothing else.
+    """
 
     place: Place
     measure: str
     published: Number | None
     summary: Summary | None
     failure: str = ""
+    comparable: bool = True
 
     @property
     def ratio(self) -> float | None:
-        """Measured over published."""
-        if self.summary is None or self.published is None or not self.published.value:
+        """Measured over published, where these compare."""
+        if not self.comparable or self.summary is None or self.published is None or not self.published.value:
             return None
         return self.summary.mean / self.published.value
 
@@ -67,13 +74,15 @@ def reproduction(
             entry.published,
             statistics.summary(found) if (found := values.get(entry.place)) else None,
             failures.get(entry.place, ""),
+            comparable(plan, entry),
         )
         for entry in plan.entries
     )
     definition = plan.definition
     measured = {number.place: number.summary.mean for number in numbers if number.summary}
     published = {number.place: number.published for number in numbers if number.published}
-    verdicts = tuple(judged(claim, measured, published, list(definition.rows)) for claim in definition.claims)
+    beside = {number.place for number in numbers if number.comparable}
+    verdicts = tuple(judged(claim, measured, published, list(definition.rows), beside) for claim in definition.claims)
     return Reproduction(
         definition.name,
         definition.title,
@@ -84,6 +93,15 @@ def reproduction(
         verdicts,
         tuple(plan.deviations),
         circumstances,
+    )
+
+
+def comparable(plan: Plan, entry: Entry) -> bool:
+    """Whether an entry is of the published data, and in the published features where it is in features at all."""
+    source = plan.definition.data[entry.place.data].get("source", plan.definition.options.get("source"))
+    same_data = all(cell.source == source for cell in entry.cells)
+    return same_data and (
+        metric_kind(entry.measure.partition(":")[0]) not in FEATURED or plan.scoring.features == PRINTED
     )
 
 

@@ -47,15 +47,21 @@ def measured_text(number: Measured) -> str:
 
 
 def published_text(number: Measured) -> str:
-    """What is in print, and how many times as large the measured number is; nothing where nothing is in print."""
+    """What is in print, and how many times as large the measured number is; nothing where nothing compares."""
+    if not number.comparable or number.published is None:
+        return ""
+    value, ratio = printed_text(number), number.ratio
+    return value if ratio is None or number.published.bound else f"{value}, ×{ratio_text(ratio)}"
+
+
+def printed_text(number: Measured) -> str:
+    """What is in print alone."""
     printed = number.published
     if printed is None:
         return ""
-    value = f"{printed.bound}{printed.value:g}"
-    if printed.deviation is not None:
-        value = written(Summary(printed.value, printed.deviation or None, 2)).text() if printed.deviation else value
-    ratio = number.ratio
-    return value if ratio is None or printed.bound else f"{value}, ×{ratio_text(ratio)}"
+    if printed.deviation:
+        return written(Summary(printed.value, printed.deviation, 2)).text()
+    return f"{printed.bound}{printed.value:g}"
 
 
 def ratio_text(ratio: float) -> str:
@@ -86,4 +92,13 @@ def failures(found: Reproduction) -> list[str]:
     return list(told.values())
 
 
-HOW = "Each number: measured (mean ± standard deviation over seeds); in print, × measured over printed."
+def apart(grid: Grid) -> bool:
+    """Whether numbers in print are shown in a table of their own."""
+    return any(number.published is not None and not number.comparable for number in grid.numbers.values())
+
+
+APART = "In print, of other data or in other features than measured here: the order of rows compares, no number does."
+HOW = (
+    "Each number: measured (mean ± standard deviation over seeds); "
+    "in print, × measured over printed, where these compare."
+)

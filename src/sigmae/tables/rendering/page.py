@@ -1,17 +1,20 @@
 """A reproduction as one HTML file that loads nothing: its tables, claims, and the pictures of its rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sigmae.report.markup import document, element, Html, join
 from sigmae.studies.rendering.page import Pictures, section, side_by_side, style
 from sigmae.studies.rendering.words import plain
 from sigmae.tables.rendering.grid import (
+    APART,
+    apart,
     circumstances_text,
     failures,
     Grid,
     grids,
     HOW,
     measured_text,
+    printed_text,
     published_text,
     verdict_text,
 )
@@ -22,9 +25,10 @@ def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) ->
     """The whole page; `pictures` are PNG files by data, row and stem. The same values give the same bytes."""
     sections = []
     for number, grid in enumerate(grids(found)):
-        shown = element("div", table(grid), class_="scroll", tabindex=0)
-        notes = element("p", element("span", HOW), class_="notes")
-        sections.append(section(f"table-{number}", plain(grid.data or "Table"), join(shown, notes)))
+        shown = [scrolled(table(grid, cell)), element("p", element("span", HOW), class_="notes")]
+        if apart(grid):
+            shown += [element("p", APART), scrolled(table(grid, lambda number: element("td", printed_text(number))))]
+        sections.append(section(f"table-{number}", plain(grid.data or "Table"), join(*shown)))
         sections += side_by_side(grid.rows, (pictures or {}).get(grid.data, {}), f"{number}-")
     if found.orderings:
         lines = [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]
@@ -42,24 +46,30 @@ def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) ->
     return document(title, style(), header, element("main", *sections), footer)
 
 
-def table(grid: Grid) -> Html:
-    """A grid, measured above what is in print."""
+def scrolled(content: Html) -> Html:
+    """What may be wider than the page."""
+    return element("div", content, class_="scroll", tabindex=0)
+
+
+def table(grid: Grid, shown: Callable[[Measured], Html]) -> Html:
+    """A grid of cells."""
     head = element("tr", element("th", "", scope="col"), *[element("th", plain(c), scope="col") for c in grid.columns])
     rows = [
         element(
             "tr",
             element("th", plain(row), scope="row"),
-            *[cell(grid.numbers.get((row, column))) for column in grid.columns],
+            *[
+                element("td", "") if (number := grid.numbers.get((row, column))) is None else shown(number)
+                for column in grid.columns
+            ],
         )
         for row in grid.rows
     ]
     return element("table", element("thead", head), element("tbody", *rows), class_="matrix comparison")
 
 
-def cell(number: Measured | None) -> Html:
-    """One number."""
-    if number is None:
-        return element("td", "")
+def cell(number: Measured) -> Html:
+    """Measured above what is in print."""
     printed = published_text(number)
     return element("td", measured_text(number), *([element("small", printed)] if printed else []))
 

@@ -42,6 +42,7 @@ def row_of(number: Measured) -> dict[str, Any]:
         "published": printed and printed.value,
         "published_deviation": printed and printed.deviation,
         "bound": printed.bound if printed else "",
+        "comparable": number.comparable,
         "ratio": number.ratio,
         "measure": number.measure,
         "failure": number.failure,

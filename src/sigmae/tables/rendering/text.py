@@ -1,27 +1,36 @@
 """A reproduction as Markdown, and in lines for a terminal."""
 
 import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from sigmae.studies.rendering.text import blocks, markdown_text
 from sigmae.studies.rendering.words import plain
 from sigmae.tables.rendering.grid import (
+    APART,
+    apart,
     circumstances_text,
     failures,
     Grid,
     grids,
     HOW,
     measured_text,
+    printed_text,
     published_text,
     verdict_text,
 )
 from sigmae.tables.reproduction import Measured, Reproduction
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def markdown(found: Reproduction) -> str:
     """The whole reproduction in GitHub's Markdown."""
     parts = [f"# {markdown_text(found.title)}", markdown_text(f"{found.source}." if found.source else "")]
     for grid in grids(found):
-        parts += [f"## {markdown_text(grid.data)}" if grid.data else "", table(grid)]
+        parts += [f"## {markdown_text(grid.data)}" if grid.data else "", table(grid, in_one_line)]
+        parts += [APART, table(grid, printed_text)] if apart(grid) else []
     parts.append(markdown_text(HOW))
     if found.orderings:
         lines = [["Column", "Data", "Pairs of rows in the printed order"]]
@@ -37,16 +46,20 @@ def markdown(found: Reproduction) -> str:
     )
 
 
-def table(grid: Grid) -> str:
+def table(grid: Grid, text: Callable[[Measured], str]) -> str:
     """A grid as a table."""
-    rows = [[row, *(in_one_line(grid.numbers.get((row, column))) for column in grid.columns)] for row in grid.rows]
+    rows = [[row, *cells_of(grid, row, text)] for row in grid.rows]
     return lined([["", *grid.columns], *rows])
 
 
-def in_one_line(number: Measured | None) -> str:
+def cells_of(grid: Grid, row: str, text: Callable[[Measured], str]) -> list[str]:
+    """The texts of a row; nothing where it has no number."""
+    numbers = (grid.numbers.get((row, column)) for column in grid.columns)
+    return ["" if number is None else text(number) for number in numbers]
+
+
+def in_one_line(number: Measured) -> str:
     """Measured, and in brackets what is in print."""
-    if number is None:
-        return ""
     printed = published_text(number)
     return measured_text(number) + (f" ({printed})" if printed else "")
 
@@ -60,22 +73,16 @@ def lined(rows: list[list[str]]) -> str:
 def terminal(found: Reproduction, *, width: int = 160) -> str:
     """The whole reproduction in lines of `width`."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False, emoji=False, highlight=False)
     for grid in grids(found):
-        filled = [[stacked(grid.numbers.get((row, column))) for column in grid.columns] for row in grid.rows]
-        columns = zip(grid.columns, *filled, strict=True)
-        widths = [max(len(line) for text in column for line in text.split("\n")) + 3 for column in columns]
-        for block in blocks(widths, width - max(map(len, grid.rows)) - 4):
-            shown = Table(plain(grid.data))
-            for position in block:
-                shown.add_column(plain(grid.columns[position]), justify="right", overflow="fold")
-            for row, cells in zip(grid.rows, filled, strict=True):
-                shown.add_row(plain(row), *(Text(cells[position]) for position in block))
+        for shown in drawn(grid, stacked, width):
             console.print(shown)
+        if apart(grid):
+            console.print(APART)
+            for shown in drawn(grid, printed_text, width):
+                console.print(shown)
     console.print(HOW)
     for ordering in found.orderings:
         place = f"{ordering.column} on {ordering.data}"
@@ -89,6 +96,23 @@ def terminal(found: Reproduction, *, width: int = 160) -> str:
     return file.getvalue()
 
 
-def stacked(number: Measured | None) -> str:
+def drawn(grid: Grid, text: Callable[[Measured], str], width: int) -> "Iterator[Table]":
+    """A grid as tables that fit the width."""
+    from rich.table import Table
+    from rich.text import Text
+
+    filled = [cells_of(grid, row, text) for row in grid.rows]
+    columns = zip(grid.columns, *filled, strict=True)
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) + 3 for column in columns]
+    for block in blocks(widths, width - max(map(len, grid.rows)) - 4):
+        shown = Table(plain(grid.data))
+        for position in block:
+            shown.add_column(plain(grid.columns[position]), justify="right", overflow="fold")
+        for row, cells in zip(grid.rows, filled, strict=True):
+            shown.add_row(plain(row), *(Text(cells[position]) for position in block))
+        yield shown
+
+
+def stacked(number: Measured) -> str:
     """Measured above what is in print."""
-    return "" if number is None else "\n".join(filter(None, [measured_text(number), published_text(number)]))
+    return "\n".join(filter(None, [measured_text(number), published_text(number)]))
