@@ -41,7 +41,7 @@ def train(method: str, runs: Path) -> str:
 
 def row(folder: Path) -> dict[str, float | str]:
     """The table's columns for one run, and the seconds that its epochs took."""
-    values, own = numbers(folder), load(folder).default_density
+    values, own = numbers(folder), load(folder).own_density
     cells = {name: values.get((metric, of or own), float("nan")) for name, (metric, of) in COLUMNS.items()}
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     return {**cells, "density": own, "epochs": last["epoch"], "seconds": last["seconds"]}

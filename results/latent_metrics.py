@@ -64,7 +64,7 @@ def measures(folder: Path) -> dict[str, float]:
     if ("active_units", "latents") not in numbers(folder):
         sigmae("evaluate", str(folder), "--metrics", *METRICS.split(), check=True)
     found, model = numbers(folder), load(folder)
-    values = {name: found[metric, of or model.default_density] for name, (metric, of) in MEASURES.items()}
+    values = {name: found[metric, of or model.own_density] for name, (metric, of) in MEASURES.items()}
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     return values | of_means(model, folder) | of_bank(model, folder) | {"latent term": last["validation"]["latent"]}
 
@@ -241,7 +241,7 @@ def main(runs: Path) -> None:
     wanted |= {(shown, variant[-1]): variant for shown, variant in VARIANTS.items()}
     for (shown, _), (name, method, settings, seed) in wanted.items():
         folder = trained(runs, method, seed, name, settings)
-        densities[shown] = load(folder).default_density
+        densities[shown] = load(folder).own_density
         for measure, value in measures(folder).items():
             found.setdefault(shown, {}).setdefault(measure, []).append(value)
             rows.append([shown, seed, measure, value])

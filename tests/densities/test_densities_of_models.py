@@ -102,7 +102,7 @@ def test_a_density_of_another_size_is_told(quick, name, tmp_path):
 def test_a_method_with_a_scaled_prior_samples_that():
     model = with_latent(trained(), HalfPrior())
     assert model.objective.prior_scale == 0.5
-    assert model.default_density == "scaled-prior"
+    assert model.own_density == "scaled-prior"
     model.densities = {}
     fit_densities(model, load_data(IMAGES))
     assert list(model.densities) == ["prior", "scaled-prior", "gaussian", "gmm10"]
@@ -111,7 +111,7 @@ def test_a_method_with_a_scaled_prior_samples_that():
 
 def test_a_kernel_density_has_the_scale_of_its_bandwidth():
     model = with_latent(trained("rae-l2"), KernelDensity(bandwidth=0.6))
-    assert model.default_density == "scaled-prior"
+    assert model.own_density == "scaled-prior"
     density = model.fit_density("scaled-prior", torch.randn(5, 3))
     torch.testing.assert_close(density.variance, torch.full((3,), 0.64))
 

@@ -1,6 +1,7 @@
 """The Python API: fit, encode, decode, reconstruct, sample, interpolate, save, load, and one's own loop."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
@@ -87,7 +88,17 @@ def test_saved_and_loaded_is_the_same_model(method, tmp_path):
         assert torch.equal(again.sample(3, density=density), model.sample(3, density=density))
 
 
-def test_the_default_density_is_what_the_method_samples():
+def test_gmm10_is_sampled_if_nothing_is_named_and_it_is_fitted(model):
+    assert "gmm10" in model.densities
+    assert model.default_density == "gmm10"
+    assert torch.equal(model.sample(3), model.sample(3, density="gmm10"))
+    others = {name: density for name, density in model.densities.items() if name != "gmm10"}
+    bare = copy(model)
+    bare.densities = others
+    assert bare.default_density == bare.own_density != "gmm10"
+
+
+def test_the_own_density_is_what_the_method_samples():
     deterministic = (
         "ae",
         "rae",

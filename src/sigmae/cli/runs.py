@@ -139,8 +139,8 @@ def sample(
     count
         How many.
     density
-        One of sigmae list densities; the one that the method means to be sampled if not given. One that was
-        not fitted yet is fitted to the training data and kept.
+        One of sigmae list densities; gmm10 if not given. One that was not fitted yet is fitted to the training
+        data and kept.
     out
         A .png file for a picture, a .npy file for floats of shape (count, channels, height, width);
         samples.png if not given, samples.npy for data that are not images.

@@ -42,7 +42,7 @@ def diagnose(
     `history` holds the records of metrics.jsonl; `run` is the folder that remedies name. Without features (data that
     are not images) there are no distances, and findings come without a gain.
     """
-    case = Case(stages, config, history, run, density or stages.model.default_density)
+    case = Case(stages, config, history, run, density or stages.model.own_density)
     findings: list[Finding] = []
     fine: dict[str, str] = {}
     left_out: dict[str, str] = {}

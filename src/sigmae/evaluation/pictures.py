@@ -83,7 +83,7 @@ def interpolations(stages: Stages, columns: int) -> bytes:
 
 def neighbours(stages: Stages, columns: int) -> bytes:
     """Samples above their nearest training images."""
-    candidates = ("gmm10", stages.model.default_density, *stages.chosen_densities)
+    candidates = ("gmm10", stages.model.own_density, *stages.chosen_densities)
     density = next((name for name in candidates if name in stages.model.densities), None)
     drawn = decoded(stages, stages.model.sample_latents(columns, density=density, seed=stages.seed))
     train = stages.data.train.images

@@ -68,7 +68,7 @@ class Stages:
     @property
     def chosen_densities(self) -> list[str]:
         """Those that were asked for; else all fitted ones, without a prior that the method does not match."""
-        fitted = [name for name in self.model.densities if name != "prior" or self.model.default_density == "prior"]
+        fitted = [name for name in self.model.densities if name != "prior" or self.model.own_density == "prior"]
         return list(self.densities or fitted)
 
     def split(self, name: str) -> Split:

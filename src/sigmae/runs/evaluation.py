@@ -78,7 +78,7 @@ def record_of(done: Evaluation, stages: Stages, path: Path, split: str) -> dict[
     }
     return {
         **origin,
-        "density": stages.model.default_density,
+        "density": stages.model.own_density,
         "features": old.get("features", {}) | features,
         "metrics": old.get("metrics", {}) | dict.fromkeys(done.metrics, settings),
         "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}

@@ -76,7 +76,7 @@ def fit_densities(
     One that these encodings do not admit (they are too few, or all the same) is told to `warn` and left out.
     """
     codes = model.encode(data.train.images)
-    for name in dict.fromkeys(("prior", model.default_density, *DENSITIES)):
+    for name in dict.fromkeys(("prior", model.own_density, *DENSITIES)):
         try:
             model.fit_density(name, codes, seed=seed)
         except SigmaeError as error:

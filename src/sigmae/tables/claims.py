@@ -1,15 +1,36 @@
 """Claims: sentences of a paper, held against the numbers in print and against those measured."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
-from sigmae.errors import SigmaeError
-from sigmae.tables.definition import Claim
+from sigmae.errors import SigmaeError, unknown
 from sigmae.tables.published import Number, Place
 
 ALL, REST = "*", "..."
+KINDS = ("less", "falls", "rises", "near")
 Values = Mapping[Place, float]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper, and what the table must show for it.
+
+    A reference is `row | column`, with * for all, and a row's beginning and ... for all that begin so.
+    `less` are pairs of references: the numbers of the first are below those of the second on the same data; where both
+    name the same rows or columns by *, each is compared with its own. `falls` and `rises` follow the numbers of a
+    reference in the order of the rows. `near` is a reference whose numbers are `within` of the published ones.
+    A claim holds if a `share` of its comparisons do.
+    """
+
+    says: str
+    less: tuple[tuple[str, str], ...] = ()
+    falls: str | None = None
+    rises: str | None = None
+    near: str | None = None
+    within: float = 0.0
+    share: float = 1.0
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +57,25 @@ class Verdict:
     published: Count
 
 
+def check_claim(claim: Claim, rows: Collection[str], columns: Collection[str], data: Collection[str]) -> None:
+    """Refuse a claim that could never be tested, before anything is measured for it."""
+    given = [kind for kind in KINDS if getattr(claim, kind)]
+    if len(given) != 1:
+        told = " and ".join(given) or "none"
+        raise SigmaeError(f"The claim '{claim.says}' compares by one of {', '.join(KINDS)}; it has {told}.")
+    if not 0 < claim.share <= 1 or claim.within < 0:
+        raise SigmaeError(f"The claim '{claim.says}' has a share above 0 and up to 1, and is within 0 or more.")
+    references = (*chain(*claim.less), claim.falls, claim.rises, claim.near)
+    for row, column in map(parted, filter(None, references)):
+        begins = row.endswith(REST) and any(label.startswith(row.removesuffix(REST)) for label in rows)
+        if row != ALL and row not in rows and not begins:
+            raise unknown(f"row in the claim '{claim.says}'", row, rows)
+        if column != ALL and column not in columns:
+            raise unknown(f"column in the claim '{claim.says}'", column, columns)
+    if missing := [name for name in claim.data if name not in data]:
+        raise unknown(f"data set in the claim '{claim.says}'", missing[0], data)
+
+
 def judged(
     claim: Claim,
     measured: Values,
@@ -56,9 +96,7 @@ def compared(claim: Claim, values: Values, rows: Sequence[str]) -> Count:
     """The comparisons of a claim among some numbers."""
     if claim.less:
         return less(claim, values, rows)
-    reference = claim.falls or claim.rises
-    if reference is None:
-        raise SigmaeError(f"The claim '{claim.says}' says nothing to compare: give less, falls, rises or near.")
+    reference = claim.falls or claim.rises or ""
     sign = -1 if claim.falls else 1
     steps = [
         (sign * (values[after] - values[before]) > 0, f"{before.row} to {after.row}")

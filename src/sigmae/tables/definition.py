@@ -1,7 +1,6 @@
 """Definitions: a table of a paper, or a study of one's own, as the data of a TOML file."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
@@ -11,7 +10,9 @@ from typing import Any, Literal
 from sigmae.conversion import structure
 from sigmae.errors import SigmaeError, unknown
 from sigmae.settings import TrainingConfig
+from sigmae.tables.claims import check_claim, Claim
 from sigmae.tables.names import TABLES, text_of
+from sigmae.tables.reading import whole
 
 Options = Mapping[str, Any]
 """What `sigmae train` is given, by name; `settings` is a list of part.field=value."""
@@ -19,7 +20,8 @@ Options = Mapping[str, Any]
 RUN_OPTIONS = ("source", "method", "latent_dim", "network", "image_size", "limit", "settings")
 OPTIONS = (*RUN_OPTIONS, *(option.name for option in fields(TrainingConfig) if option.name != "seed"))
 BANDWIDTH_OPTIONS = ("latent_dim", "count")
-FOREIGN = re.compile(r"\b([^\W\d][\w.]*):[^\W\d]\w*$")  # module:attribute, whose import runs code
+HUB = "hf:"
+FOREIGN = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # the module:attribute that a source is imported from
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,6 @@ class Scale:
     on: dict[str, dict[str, Any]] = field(default_factory=dict)
     of: dict[str, dict[str, Any]] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of the paper, and what the table must show for it.
-
-    A reference is `row | column`, with * for all, and a row's beginning and ... for all that begin so.
-    `less` are pairs of references: the numbers of the first are below those of the second on the same data; where both
-    name the same rows or columns by *, each is compared with its own. `falls` and `rises` follow the numbers of a
-    reference in the order of the rows. `near` is a reference whose numbers are `within` of the published ones.
-    A claim holds if a `share` of its comparisons do.
-    """
-
-    says: str
-    less: tuple[tuple[str, str], ...] = ()
-    falls: str | None = None
-    rises: str | None = None
-    near: str | None = None
-    within: float = 0.0
-    share: float = 1.0
-    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,56 +116,9 @@ def definition_of(name: str, trust: Sequence[str] = ()) -> Definition:
 
 def defined(name: str, text: str, path: str, trust: Sequence[str] = ()) -> Definition:
     """The definition that a text of TOML holds."""
-    found: Definition = structure({"name": name, **whole(text, path)}, Definition, path)
+    found: Definition = structure({**whole(text, path), "name": name}, Definition, path)
     check(found, path, trust)
     return found
-
-
-def whole(text: str, path: str) -> dict[str, Any]:
-    """What a text of TOML says, added to what it `extends`: rows, data and scales are added, all else replaces."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SigmaeError(f"{path} cannot be read as TOML ({error}).") from error
-    for section in ("rows", "columns", "data"):
-        named = raw.get(section)
-        if isinstance(named, Mapping):
-            raw[section] = {label: one for entry in named.items() for label, one in unfolded(*entry, path)}
-    if (base := raw.pop("extends", None)) is None:
-        return raw
-    if base not in TABLES:
-        raise unknown(f"table that {path} extends", str(base), TABLES)
-    older = whole(text_of(base), base)
-    added = {name: {**older.get(name, {}), **raw.get(name, {})} for name in ("rows", "data", "scales")}
-    return {**older, **raw, **added}
-
-
-def unfolded(label: str, given: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """One entry, or one for every value of its lists `each`, their names replaced in braces everywhere."""
-    if isinstance(given, str):
-        given = {"measure": given}
-    if not isinstance(given, Mapping):
-        raise SigmaeError(f"In {path}: '{label}' is a table of names, got {given!r}.")
-    each = given.get("each", {})
-    rest = {name: value for name, value in given.items() if name != "each"}
-    if not (isinstance(each, Mapping) and all(isinstance(values, list) for values in each.values())):
-        raise SigmaeError(f"In {path}: 'each' of '{label}' names lists of values, got {each!r}.")
-    if len({len(values) for values in each.values()}) > 1:
-        raise SigmaeError(f"In {path}: the lists in 'each' of '{label}' have different lengths.")
-    for values in zip(*each.values(), strict=True) if each else [()]:
-        words = {f"{{{name}}}": str(value) for name, value in zip(each, values, strict=True)}
-        yield filled(label, words), filled(rest, words)
-
-
-def filled(value: Any, words: Mapping[str, str]) -> Any:
-    """A value with every {name} in its texts replaced; a text that was nothing but a number's name is that number."""
-    if isinstance(value, str):
-        for name, word in words.items():
-            value = value.replace(name, word)
-        return value
-    if isinstance(value, Mapping):
-        return {name: filled(inner, words) for name, inner in value.items()}
-    return [filled(inner, words) for inner in value] if isinstance(value, list) else value
 
 
 def check(found: Definition, path: str, trust: Sequence[str]) -> None:
@@ -193,6 +127,11 @@ def check(found: Definition, path: str, trust: Sequence[str]) -> None:
         allowed = OPTIONS if found.measured_by == "runs" else BANDWIDTH_OPTIONS
         if wrong := [name for name in options if name not in allowed]:
             raise unknown(f"option in {where} of {path}", wrong[0], allowed)
+    for label, row in found.rows.items():
+        if missing := [name for name in row.columns if name not in found.columns]:
+            raise unknown(f"column of '{label}' in {path}", missing[0], found.columns)
+        if missing := [name for name in row.on if name not in found.data]:
+            raise unknown(f"data set of '{label}' in {path}", missing[0], found.data)
     for scale in found.scales.values():
         names: tuple[tuple[str, tuple[str, ...], Mapping[str, Any]], ...] = (
             ("row", (*scale.rows, *scale.of), found.rows),
@@ -202,15 +141,11 @@ def check(found: Definition, path: str, trust: Sequence[str]) -> None:
         for kind, chosen, known in names:
             if missing := [name for name in chosen if name not in known]:
                 raise unknown(f"{kind} in {path}", missing[0], known)
+    for claim in found.claims:
+        check_claim(claim, found.rows, found.columns, found.data)
     if not (found.rows and found.columns and found.data and found.scales):
         raise SigmaeError(f"{path} needs rows, columns, data and scales, one of each at the least.")
-    features = [scale.features for scale in found.scales.values() if scale.features]
-    foreign = dict.fromkeys(
-        match[1]
-        for text in texts([[options for _, options in all_options(found)], features, found.metrics])
-        if (match := FOREIGN.search(text))
-    )
-    if untrusted := [module for module in foreign if module not in trust]:
+    if untrusted := [module for module in modules(found) if module not in trust]:
         raise SigmaeError(
             f"{path} names code outside this library ({', '.join(untrusted)}), and the study would run it: "
             f"if you trust it, add --trust {untrusted[0]}."
@@ -228,6 +163,19 @@ def all_options(found: Definition) -> Iterator[tuple[str, Options]]:
         yield from ((f"'{name}' on '{data}'", options) for data, options in part.on.items())
     for name, scale in found.scales.items():
         yield from ((f"'{row}' at '{name}'", options) for row, options in scale.of.items())
+
+
+def modules(found: Definition) -> Iterator[str]:
+    """The modules that the runs of a definition would import: whatever stands before a colon in a name."""
+    named: list[str] = [*found.metrics, *(scale.features for scale in found.scales.values() if scale.features)]
+    for _, options in all_options(found):
+        source = str(options.get("source", ""))
+        if FOREIGN.fullmatch(source) and not source.startswith(HUB):
+            named.append(source)
+        settings = [text for text in texts(options.get("settings", ())) if not text.startswith("network.")]
+        named += [text.partition("=")[2] for text in settings]
+        named += texts([options.get("method"), options.get("network")])
+    yield from dict.fromkeys(name.partition(":")[0] for name in named if ":" in name)
 
 
 def texts(value: Any) -> Iterator[str]:

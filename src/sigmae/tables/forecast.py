@@ -14,10 +14,13 @@ from sigmae.api import configured
 from sigmae.config import make_objective
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
+from sigmae.kernel_density import bank_size, KernelDensity
 from sigmae.model import Autoencoder
+from sigmae.objective import Objective
 from sigmae.propagations import Linearized, MonteCarlo, Propagation, SigmaPoints
 from sigmae.settings import DataConfig
 from sigmae.studies.cells import Cell, is_complete
+from sigmae.studies.rendering.words import plain
 from sigmae.tables.plan import Plan
 
 BACKWARD = 2  # a backward pass computes twice what a forward pass does
@@ -100,9 +103,17 @@ def cost(cell: Cell) -> tuple[int, float] | None:
         model = Autoencoder.build(config.model, objective=objective)
         encoder = operations(model.encoder, torch.zeros(1, *shape))
         decoder = operations(model.decoder, torch.zeros(1, cell.latent_dim))
-    steps = min(count, cell.limit or count) // cell.training.batch_size * cell.training.epochs
+    steps = in_an_epoch(objective, min(count, cell.limit or count)) // cell.training.batch_size * cell.training.epochs
     passes = encoder + points(objective.propagation, cell.latent_dim) * decoder
     return steps, steps * cell.training.batch_size * (1 + BACKWARD) * passes
+
+
+def in_an_epoch(objective: Objective, examples: int) -> int:
+    """How many of the training examples an epoch goes through: without those that the objective keeps for itself."""
+    match objective.latent:
+        case KernelDensity(bank=bank, schedule="refresh"):
+            return examples - bank_size(bank, examples)
+    return examples
 
 
 def operations(network: nn.Module, example: Tensor) -> int:
@@ -166,7 +177,7 @@ def folder_text(group: Group) -> str | None:
 
 def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
     """A forecast in sentences."""
-    yield f"{plan.definition.title} ({plan.definition.source or plan.definition.name}), scale {plan.scale}"
+    yield plain(f"{plan.definition.title} ({plan.definition.source or plan.definition.name}), scale {plan.scale}")
     yield f"{len(plan.entries)} numbers by {', '.join(plan.scoring.metrics)}"
     if not groups:
         yield "Nothing is trained."
@@ -182,7 +193,7 @@ def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
             "matrix product reaches here. Several times as long is usual; evaluation is not counted."
         )
     for sentence in plan.deviations:
-        yield f"- {sentence}"
+        yield f"- {plain(sentence)}"
 
 
 def duration(seconds: float) -> str:

@@ -1,16 +1,22 @@
 """The plan of a table at a scale: which number comes from which runs."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from sigmae.conversion import structure
+from sigmae.densities import DENSITIES, FITS
 from sigmae.errors import SigmaeError, unknown
-from sigmae.evaluation import POINTS, QUICK
+from sigmae.evaluation import metric_function, POINTS, QUICK
+from sigmae.evaluation.pictures import GRIDS, QUICK_GRIDS
+from sigmae.metrics.features import FEATURES
+from sigmae.plugins import resolve
 from sigmae.settings import TrainingConfig
 from sigmae.studies.cells import Cell, Scoring
-from sigmae.tables.definition import Definition, filled, Options, RUN_OPTIONS, Scale
+from sigmae.tables.definition import Definition, Options, RUN_OPTIONS, Scale
 from sigmae.tables.published import Number, Place, published_numbers
+from sigmae.tables.reading import filled
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,14 @@ def plan_table(definition: Definition, scale: str, choices: Choices = Choices())
         rows=narrowed("row", choices.rows, chosen.rows or tuple(definition.rows)),
         data=narrowed("data set", choices.data, chosen.data or tuple(definition.data)),
     )
-    if choices.seeds is not None and choices.seeds < 1:
-        raise SigmaeError(f"A table needs one seed or more, got {choices.seeds}.")
+    if (seeds := chosen.seeds if choices.seeds is None else choices.seeds) < 1:
+        raise SigmaeError(f"A table needs one seed or more, got {seeds}.")
     numbers = published_numbers(definition.published) if definition.published else {}
     entries = tuple(
         Entry(
             place,
             numbers.get(place),
-            filled(definition.columns[place.column].measure, braced(definition.rows[place.row].words)),
+            measure_of(definition, place),
             definition.columns[place.column].factor,
             cells_of(definition, chosen, place, choices) if definition.measured_by == "runs" else (),
         )
@@ -86,6 +92,7 @@ def plan_table(definition: Definition, scale: str, choices: Choices = Choices())
         split=definition.split,
         pictures=definition.pictures,
     )
+    check_scoring(scoring)
     return Plan(definition, scale, entries, scoring)
 
 
@@ -100,6 +107,28 @@ def places(definition: Definition, scale: Scale, numbers: Mapping[Place, Number]
                 if column in own or place in numbers or not (own or definition.published):
                     found.append(place)
     return found
+
+
+def measure_of(definition: Definition, place: Place) -> str:
+    """What is measured for a place: its column's measure with the words of its row."""
+    measure: str = filled(definition.columns[place.column].measure, braced(definition.rows[place.row].words))
+    if left := re.search(r"{(.*?)}", measure):
+        raise SigmaeError(f"The column '{place.column}' needs the word '{left[1]}' of the row '{place.row}': give it.")
+    return measure
+
+
+def check_scoring(scoring: Scoring) -> None:
+    """Refuse names by which no run could be scored, before runs are made."""
+    for name in scoring.metrics:
+        metric_function(name)
+    if scoring.features:
+        resolve("features", scoring.features, FEATURES)
+    for name in scoring.densities or ():
+        if not any(re.fullmatch(pattern, name) for pattern in FITS):
+            raise unknown("density", name, DENSITIES)
+    for name in scoring.pictures:
+        if name not in (drawn := {**QUICK_GRIDS, **GRIDS}):
+            raise unknown("picture", name, drawn)
 
 
 def narrowed(kind: str, asked: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from sigmae.errors import SigmaeError
+from sigmae.errors import SigmaeError, unknown
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ def folder(name: str) -> Traversable:
 def published_numbers(name: str) -> dict[Place, Number]:
     """The numbers of a file that ships with this package."""
     found = {}
+    if name not in (known := [file.name for file in folder("published").iterdir()]):
+        raise unknown("file of published numbers", name, known)
     with (folder("published") / name).open(encoding="utf-8") as file:
         for line in csv.DictReader(file):
             place = Place(line["method"], line["metric"], line["dataset"])

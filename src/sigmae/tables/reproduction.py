@@ -8,6 +8,7 @@ from typing import Any
 from sigmae.errors import SigmaeError
 from sigmae.files import read_json
 from sigmae.report.words import feature_set, metric_kind
+from sigmae.runs import default_features
 from sigmae.studies import statistics
 from sigmae.studies.cells import is_complete
 from sigmae.studies.results import Result
@@ -115,27 +116,30 @@ def values_of(plan: Plan, study: Study) -> dict[Place, list[float]]:
     for entry in plan.entries:
         for cell in entry.cells:
             known = results[cell.folder(study.runs)]
-            if (value := measured_value(known, entry, plan.scoring.features)) is not None:
+            features = plan.scoring.features or (default_features(cell.data) if known else None)
+            if (value := measured_value(known, entry, features)) is not None:
                 found.setdefault(entry.place, []).append(value)
     return found
 
 
 def measured_value(results: Sequence[Result], entry: Entry, features: str | None) -> float | None:
-    """What a run has for an entry in these features (None: in any); None where the metric does not apply to it."""
-    comparable = [result for result in results if not features or feature_set(result.metric) in ("", features)]
+    """What a run has for an entry in these features; None where the metric does not apply to it."""
+    comparable = [result for result in results if feature_set(result.metric) in ("", features)]
     fitting = [result for result in comparable if entry.measure in Measure(result.metric, result.of).names]
-    if len({result.metric for result in fitting}) > 1:
-        raise SigmaeError(f"{entry.measure} fits {', '.join(result.metric for result in fitting)}: name one of them.")
+    if len(fitting) > 1:
+        names = ", ".join(f"{result.metric}:{result.of}" for result in fitting)
+        raise SigmaeError(f"{entry.measure} fits {names}: name one of them.")
     return fitting[0].value * entry.factor if fitting else None
 
 
 def failed_places(plan: Plan, failures: Failures) -> dict[Place, str]:
     """Why an entry has no number, or fewer seeds than were asked for."""
+    told = {cell.folder(Path()): error for cell, error in failures.items()}  # cells that are one run fail together
     return {
-        entry.place: f"Seed {cell.training.seed}: {failures[cell]}"
+        entry.place: f"Seed {cell.training.seed}: {told[cell.folder(Path())]}"
         for entry in plan.entries
         for cell in entry.cells
-        if cell in failures
+        if told and cell.folder(Path()) in told
     }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sigmae.studies.rendering.numbers import written
-from sigmae.studies.statistics import Summary
 from sigmae.tables.claims import Count
 from sigmae.tables.reproduction import Measured, Reproduction
 
@@ -59,9 +58,8 @@ def printed_text(number: Measured) -> str:
     printed = number.published
     if printed is None:
         return ""
-    if printed.deviation:
-        return written(Summary(printed.value, printed.deviation, 2)).text()
-    return f"{printed.bound}{printed.value:g}"
+    spread = f" ± {printed.deviation:g}" if printed.deviation else ""
+    return f"{printed.bound}{printed.value:g}{spread}"
 
 
 def ratio_text(ratio: float) -> str:

@@ -85,14 +85,14 @@ def terminal(found: Reproduction, *, width: int = 160) -> str:
                 console.print(shown)
     console.print(HOW)
     for ordering in found.orderings:
-        place = f"{ordering.column} on {ordering.data}"
+        place = plain(f"{ordering.column} on {ordering.data}")
         console.print(f"order of the rows by {place}: {ordering.agreeing} of {ordering.pairs} pairs as in print")
     for verdict in found.verdicts:
-        console.print(f"claim: {verdict.says}")
+        console.print(f"claim: {plain(verdict.says)}")
         console.print(f"  here: {verdict_text(verdict.measured)}; in print: {verdict_text(verdict.published)}")
     for told in [*failures(found), *found.deviations]:
         console.print(f"- {plain(told)}")
-    console.print(circumstances_text(found))
+    console.print(plain(circumstances_text(found)))
     return file.getvalue()
 
 
