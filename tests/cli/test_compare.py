@@ -7,6 +7,7 @@ from statistics import mean
 
 import pytest
 
+from sigmae.studies import groups
 from sigmae.studies.cells import Cell, product_of, varied
 from sigmae.training.loop import Loop
 
@@ -137,3 +138,17 @@ def test_a_cell_is_named_by_all_that_makes_it_another_run(tmp_path):
     folders = {cell.folder(tmp_path), *(other.folder(tmp_path) for other in changed)}
     assert len(folders) == len(changed) + 1
     assert varied(cell, "latent.weight", "1.0").folder(tmp_path) == cell.folder(tmp_path)  # which it was
+
+
+def test_seeds_are_trained_together(compare, monkeypatch):
+    calls, original = [], groups.train_together
+
+    def counting(models, *arguments, **options):
+        calls.append(len(models))
+        return original(models, *arguments, **options)
+
+    monkeypatch.setattr(groups, "train_together", counting)
+    answer = compare("--methods", "vae", "--limit", "200", "--together", "--json", seeds=3)
+    assert answer.status == 0, answer.err
+    assert calls == [3]
+    assert {result["seed"] for result in answer.json["results"]} == {0, 1, 2}

@@ -29,6 +29,9 @@ def test_python_runs(path, tmp_path, monkeypatch):
 
 def test_console_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for path in DOCUMENTS:
+        for block in blocks(path, "toml"):  # the first line says the file's name
+            (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     lines = [line for path in DOCUMENTS for block in blocks(path, "console") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("$ sigmae")]
     shown = [command for command in commands if not any(part.startswith(EXTERNAL) for part in command)]

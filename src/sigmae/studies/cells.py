@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from sigmae.api import configured, plan
+from sigmae.api import configured, Plan, plan
 from sigmae.config import RunConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
@@ -139,11 +139,9 @@ class Scoring:
     pictures: tuple[str, ...] = ()
 
 
-def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = SILENT) -> None:
-    """Train a cell, or continue it, and compute those of its numbers that are not there yet."""
-    if is_complete(cell, folder, scoring):
-        return
-    planned = plan(
+def planned(cell: Cell) -> Plan:
+    """The run of a cell before it starts."""
+    made = plan(
         cell.data,
         cell.method,
         latent_dim=cell.latent_dim,
@@ -151,14 +149,21 @@ def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = 
         settings=cell.settings,
         training=cell.training,
     )
-    config = cell.config()
-    open_run(folder, config)
-    model = train_run(planned.model, planned.data, config, folder, observers=observers)
+    return replace(made, config=cell.config())  # which names the data where they come from
+
+
+def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = SILENT) -> None:
+    """Train a cell, or continue it, and compute those of its numbers that are not there yet."""
+    if is_complete(cell, folder, scoring):
+        return
+    made = planned(cell)
+    open_run(folder, made.config)
+    model = train_run(made.model, made.data, made.config, folder, observers=observers)
     if is_complete(cell, folder, scoring):
         return
     evaluate_run(
         model,
-        planned.data,
+        made.data,
         folder,
         metrics=scoring.metrics,
         features=scoring.features,

@@ -9,8 +9,9 @@ from sigmae.errors import SigmaeError
 from sigmae.evaluation import COUNT
 from sigmae.files import read_json, write_text
 from sigmae.runs import read_rows
-from sigmae.studies.cells import Cell, complete, is_complete, Scoring
+from sigmae.studies.cells import Cell, is_complete, Scoring
 from sigmae.studies.engines import Engine
+from sigmae.studies.groups import complete_group, groups
 from sigmae.studies.rendering import latex, markdown, page, summary_csv
 from sigmae.studies.results import Result
 from sigmae.studies.table import by_data, OWN, Table, tabulate
@@ -29,29 +30,43 @@ class Study:
     scoring: Scoring
     runs: Path
 
-    def run(self, engine: Engine, finished: Callable[[Cell, str], None] = lambda cell, error: None) -> Failures:
+    def run(
+        self,
+        engine: Engine,
+        finished: Callable[[Cell, str], None] = lambda cell, error: None,
+        *,
+        together: bool = False,
+    ) -> Failures:
         """Complete the cells that are not yet; a sentence for each one that failed.
 
-        A cell that is complete is told to `finished` at once.
+        A cell that is complete is told to `finished` at once. With `together`, cells that are alike but for their
+        seeds are trained as one program where that can be, and are one task of the engine.
         """
         waiting: dict[str, Cell] = {}
         for cell in self.cells:
-            folder = cell.folder(self.runs)
-            if is_complete(cell, folder, self.scoring):
+            if self.is_complete(cell):
                 finished(cell, "")
             else:
-                waiting[folder.name] = cell
+                waiting[cell.folder(self.runs).name] = cell
+        parts = groups(waiting.values()) if together else [(cell,) for cell in waiting.values()]
+        tasks = {part[0].folder(self.runs).name: part for part in parts}
         failures: Failures = {}
 
         def gather(name: str, error: str) -> None:
-            if error:
-                failures[waiting[name]] = error
-            finished(waiting[name], error)
+            for cell in tasks[name]:
+                own = "" if self.is_complete(cell) else error
+                if own:
+                    failures[cell] = own
+                finished(cell, own)
 
         engine.run(
-            {name: partial(complete, cell, self.runs / name, self.scoring) for name, cell in waiting.items()}, gather
+            {name: partial(complete_group, part, self.runs, self.scoring) for name, part in tasks.items()}, gather
         )
         return failures
+
+    def is_complete(self, cell: Cell) -> bool:
+        """Whether a cell has all its numbers."""
+        return is_complete(cell, cell.folder(self.runs), self.scoring)
 
     def results(self) -> list[Result]:
         """Every number of the cells that are complete."""

@@ -54,12 +54,13 @@ def reproduce(
     *,
     engine: Engine | None = None,
     finished: Callable[[Cell | Entry, str], None] = lambda done, error: None,
+    together: bool = False,
 ) -> Reproduction:
     """Make the runs of a plan that are not there yet, in sub-folders of `runs`, and collect the table."""
     if plan.definition.measured_by == "bandwidths":
         found = bandwidths(plan, lambda entry: finished(entry, ""))
         return reproduction(plan, found, {}, {"commit": commit() or "", "hardware": processor()})
     study = Study(plan.cells, plan.scoring, runs.absolute())
-    failures = study.run(engine or make_engine("here"), finished)
+    failures = study.run(engine or make_engine("here"), finished, together=together)
     values = values_of(plan, study)
     return reproduction(plan, values, failed_places(plan, failures), circumstances_of(plan, study))

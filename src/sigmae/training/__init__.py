@@ -2,5 +2,14 @@
 
 from sigmae.signals import Interrupted
 from sigmae.training.loop import check_fit, make_fabric, Report, train
+from sigmae.training.together import can_train_together, train_together
 
-__all__ = ["Interrupted", "Report", "check_fit", "make_fabric", "train"]
+__all__ = [
+    "Interrupted",
+    "Report",
+    "can_train_together",
+    "check_fit",
+    "make_fabric",
+    "train",
+    "train_together",
+]
