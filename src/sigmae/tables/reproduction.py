@@ -28,7 +28,8 @@ PRINTED = "inception"  # the features of all papers
 class Measured:
     """A number of a table: in print, and as the mean over the seeds that were run; either may be missing.
 
-    Numbers that are not `comparable`, of other data or in other features, may be ordered alike and nothing else.
+    Numbers that are not `comparable`, of other data (`instead`) or in other features, may be ordered alike and nothing
+    else.
     """
 
     place: Place
@@ -37,6 +38,7 @@ class Measured:
     summary: Summary | None
     failure: str = ""
     comparable: bool = True
+    instead: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -76,6 +78,7 @@ def reproduction(
             statistics.summary(found) if (found := values.get(entry.place)) else None,
             failures.get(entry.place, ""),
             comparable(plan, entry),
+            instead(plan, entry),
         )
         for entry in plan.entries
     )
@@ -99,11 +102,14 @@ def reproduction(
 
 def comparable(plan: Plan, entry: Entry) -> bool:
     """Whether an entry is of the published data, and in the published features where it is in features at all."""
-    source = plan.definition.data[entry.place.data].get("source", plan.definition.options.get("source"))
-    same_data = all(cell.source == source for cell in entry.cells)
-    return same_data and (
-        metric_kind(entry.measure.partition(":")[0]) not in FEATURED or plan.scoring.features == PRINTED
-    )
+    in_features = metric_kind(entry.measure.partition(":")[0]) in FEATURED
+    return not instead(plan, entry) and (not in_features or plan.scoring.features == PRINTED)
+
+
+def instead(plan: Plan, entry: Entry) -> str:
+    """The data that a scale takes in place of those that the table names; empty where it takes them."""
+    named = plan.definition.data[entry.place.data].get("source", plan.definition.options.get("source"))
+    return ", ".join(dict.fromkeys(cell.place for cell in entry.cells if cell.source != named))
 
 
 def values_of(plan: Plan, study: Study) -> dict[Place, list[float]]:

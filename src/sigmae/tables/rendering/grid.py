@@ -13,6 +13,7 @@ class Grid:
     """The numbers on one data set; a place without one is missing."""
 
     data: str
+    title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     numbers: dict[tuple[str, str], Measured]
@@ -26,7 +27,7 @@ def grids(found: Reproduction) -> list[Grid]:
     if all(len(numbers) == 1 for numbers in by_data.values()) and len(by_data) > 1:
         columns = dict.fromkeys(f"{number.place.row}" for number in found.numbers)
         numbers = {(number.place.data, number.place.row): number for number in found.numbers}
-        return [Grid("", tuple(by_data), tuple(columns), numbers)]
+        return [Grid("", "", tuple(by_data), tuple(columns), numbers)]
     return [grid(data, numbers) for data, numbers in by_data.items()]
 
 
@@ -35,7 +36,8 @@ def grid(data: str, numbers: Sequence[Measured]) -> Grid:
     rows = dict.fromkeys(number.place.row for number in numbers)
     columns = dict.fromkeys(number.place.column for number in numbers)
     places = {(number.place.row, number.place.column): number for number in numbers}
-    return Grid(data, tuple(rows), tuple(columns), places)
+    others = ", ".join(dict.fromkeys(number.instead for number in numbers if number.instead))
+    return Grid(data, f"{data} (measured on {others})" if others else data, tuple(rows), tuple(columns), places)
 
 
 def measured_text(number: Measured) -> str:

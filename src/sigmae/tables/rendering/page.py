@@ -28,7 +28,7 @@ def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) ->
         shown = [scrolled(table(grid, cell)), element("p", element("span", HOW), class_="notes")]
         if apart(grid):
             shown += [element("p", APART), scrolled(table(grid, lambda number: element("td", printed_text(number))))]
-        sections.append(section(f"table-{number}", plain(grid.data or "Table"), join(*shown)))
+        sections.append(section(f"table-{number}", plain(grid.title or "Table"), join(*shown)))
         sections += side_by_side(grid.rows, (pictures or {}).get(grid.data, {}), f"{number}-")
     if found.orderings:
         lines = [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]

@@ -29,7 +29,7 @@ def markdown(found: Reproduction) -> str:
     """The whole reproduction in GitHub's Markdown."""
     parts = [f"# {markdown_text(found.title)}", markdown_text(f"{found.source}." if found.source else "")]
     for grid in grids(found):
-        parts += [f"## {markdown_text(grid.data)}" if grid.data else "", table(grid, in_one_line)]
+        parts += [f"## {markdown_text(grid.title)}" if grid.title else "", table(grid, in_one_line)]
         parts += [APART, table(grid, printed_text)] if apart(grid) else []
     parts.append(markdown_text(HOW))
     if found.orderings:
@@ -105,7 +105,7 @@ def drawn(grid: Grid, text: Callable[[Measured], str], width: int) -> "Iterator[
     columns = zip(grid.columns, *filled, strict=True)
     widths = [max(len(line) for cell in column for line in cell.split("\n")) + 3 for column in columns]
     for block in blocks(widths, width - max(map(len, grid.rows)) - 4):
-        shown = Table(plain(grid.data))
+        shown = Table(plain(grid.title))
         for position in block:
             shown.add_column(plain(grid.columns[position]), justify="right", overflow="fold")
         for row, cells in zip(grid.rows, filled, strict=True):
