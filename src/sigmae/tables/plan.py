@@ -29,6 +29,9 @@ class Entry:
     factor: float
     cells: tuple[Cell, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.place.column} of {self.place.row}, {self.place.data}"
+
 
 @dataclass(frozen=True)
 class Plan:
