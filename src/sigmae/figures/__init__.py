@@ -9,12 +9,14 @@ from sigmae.figures.history import best_epoch, curves, History, series
 from sigmae.figures.maps import embedded, latent_map
 from sigmae.figures.plane import axes_plane, manifold, Plane, principal_plane
 from sigmae.figures.tiles import grid, interpolations, neighbours, rows, traversals
+from sigmae.figures.trends import Point, trends
 
 __all__ = [
     "ACCENT",
     "INK",
     "History",
     "Plane",
+    "Point",
     "angle_matrix",
     "axes_plane",
     "best_epoch",
@@ -31,4 +33,5 @@ __all__ = [
     "rows",
     "series",
     "traversals",
+    "trends",
 ]

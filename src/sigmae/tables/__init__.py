@@ -1,14 +1,16 @@
 """The tables of the five papers as data, and studies of one's own: measured beside published."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sigmae.files import write_json, write_text
+from sigmae.files import write_bytes, write_json, write_text
 from sigmae.runs import commit, processor
 from sigmae.studies.cells import Cell, is_complete
 from sigmae.studies.engines import Engine, make_engine
 from sigmae.studies.study import pictures_of, Study
 from sigmae.tables.bandwidths import bandwidths
+from sigmae.tables.charts import charts
 from sigmae.tables.definition import Definition, definition_of
 from sigmae.tables.names import TABLES
 from sigmae.tables.plan import Choices, Entry, Plan, plan_table
@@ -27,13 +29,18 @@ __all__ = [
     "write_reproduction",
 ]
 
+UNSAFE = re.compile(r"[^\w=+.-]+")  # in a file's name
+
 
 def write_reproduction(found: Reproduction, plan: Plan, runs: Path, out: Path) -> None:
-    """Leave table.json, .csv, .md and .html in a folder."""
+    """Leave table.json, .csv, .md and .html in a folder, and the charts of a figure as SVG."""
     write_json(out / "table.json", as_record(found))
     write_text(out / "table.csv", numbers_csv(found))
     write_text(out / "table.md", markdown(found))
-    write_text(out / "table.html", page(found, pictures_of_rows(plan, runs)))
+    drawn = charts(found, plan.definition.figure)
+    for (data, column), svg in drawn.items():
+        write_bytes(out / f"{UNSAFE.sub('-', f'{data}-{column}')}.svg", svg)
+    write_text(out / "table.html", page(found, pictures_of_rows(plan, runs), drawn))
 
 
 def pictures_of_rows(plan: Plan, runs: Path) -> dict[str, dict[str, dict[str, bytes]]]:

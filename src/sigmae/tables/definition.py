@@ -68,6 +68,16 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A chart of every column: the rows of each line at the values `at` of what `x` names."""
+
+    x: str
+    at: tuple[float, ...]
+    lines: dict[str, tuple[str, ...]]
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True)
 class Definition:
     """A table: rows, columns and data of runs, how they are scored, and at which scales.
 
@@ -87,6 +97,7 @@ class Definition:
     metrics: tuple[str, ...] = ()
     split: Literal["train", "test"] = "test"
     pictures: tuple[str, ...] = ()
+    figure: Figure | None = None
     claims: tuple[Claim, ...] = ()
     deviations: tuple[str, ...] = ()
 
@@ -127,6 +138,8 @@ def check(found: Definition, path: str, trust: Sequence[str]) -> None:
         allowed = OPTIONS if found.measured_by == "runs" else BANDWIDTH_OPTIONS
         if wrong := [name for name in options if name not in allowed]:
             raise unknown(f"option in {where} of {path}", wrong[0], allowed)
+        if not isinstance(settings := options.get("settings", []), list):
+            raise SigmaeError(f"The settings in {where} of {path} are a list of part.field=value, got {settings!r}.")
     for label, row in found.rows.items():
         if missing := [name for name in row.columns if name not in found.columns]:
             raise unknown(f"column of '{label}' in {path}", missing[0], found.columns)
@@ -143,6 +156,11 @@ def check(found: Definition, path: str, trust: Sequence[str]) -> None:
                 raise unknown(f"{kind} in {path}", missing[0], known)
     for claim in found.claims:
         check_claim(claim, found.rows, found.columns, found.data)
+    rows_drawn = [] if found.figure is None else [row for rows in found.figure.lines.values() for row in rows]
+    if undrawn := [row for row in rows_drawn if row not in found.rows]:
+        raise unknown(f"row in the figure of {path}", undrawn[0], found.rows)
+    if found.figure and any(len(rows) != len(found.figure.at) for rows in found.figure.lines.values()):
+        raise SigmaeError(f"In the figure of {path}, every line has as many rows as 'at' has values.")
     if not (found.rows and found.columns and found.data and found.scales):
         raise SigmaeError(f"{path} needs rows, columns, data and scales, one of each at the least.")
     if untrusted := [module for module in modules(found) if module not in trust]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from sigmae.report.markup import document, element, Html, join
+from sigmae.report.markup import data_uri, document, element, Html, join
 from sigmae.studies.rendering.page import Pictures, section, side_by_side, style
 from sigmae.studies.rendering.words import plain
 from sigmae.tables.rendering.grid import (
@@ -21,14 +21,24 @@ from sigmae.tables.rendering.grid import (
 from sigmae.tables.reproduction import Measured, Reproduction
 
 
-def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) -> Html:
-    """The whole page; `pictures` are PNG files by data, row and stem. The same values give the same bytes."""
+def page(
+    found: Reproduction,
+    pictures: Mapping[str, Pictures] | None = None,
+    charts: Mapping[tuple[str, str], bytes] | None = None,
+) -> Html:
+    """The whole page; `pictures` are PNG files by data, row and stem, `charts` SVG files by data and column.
+
+    The same values give the same bytes.
+    """
     sections = []
     for number, grid in enumerate(grids(found)):
         shown = [scrolled(table(grid, cell)), element("p", element("span", HOW), class_="notes")]
         if apart(grid):
             shown += [element("p", APART), scrolled(table(grid, lambda number: element("td", printed_text(number))))]
         sections.append(section(f"table-{number}", plain(grid.title or "Table"), join(*shown)))
+        drawn = [figure_of(column, svg) for (data, column), svg in (charts or {}).items() if data == grid.data]
+        if drawn:
+            sections.append(section(f"charts-{number}", "Charts", element("div", *drawn, class_="side-by-side")))
         sections += side_by_side(grid.rows, (pictures or {}).get(grid.data, {}), f"{number}-")
     if found.orderings:
         lines = [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]
@@ -44,6 +54,12 @@ def page(found: Reproduction, pictures: Mapping[str, Pictures] | None = None) ->
     footer = element("footer", element("p", plain(circumstances_text(found))))
     header = element("header", element("h1", title), *summary)
     return document(title, style(), header, element("main", *sections), footer)
+
+
+def figure_of(column: str, svg: bytes) -> Html:
+    """The chart of a column."""
+    image = element("img", src=data_uri("image/svg+xml", svg), alt=f"{plain(column)}, by row")
+    return element("figure", element("figcaption", element("strong", plain(column))), image)
 
 
 def scrolled(content: Html) -> Html:
