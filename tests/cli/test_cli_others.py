@@ -102,6 +102,21 @@ def test_evaluation_of_chosen_densities(sigmae, copied):
     assert "mixture of 3 Gaussians" in (copied / "report.html").read_text()
 
 
+def test_the_training_split_can_stand_in(sigmae, copied):
+    common = ("evaluate", copied, "--features", "random", "--metrics", "squared_error", "encoder_variance", "--json")
+    test, train = (sigmae(*common, "--split", split).json["rows"] for split in ("test", "train"))
+    ours = {row["metric"]: row for row in train}
+    before = {row["metric"]: row for row in test}
+    for name in ("squared_error", "encoder_variance"):
+        assert ours[name]["value"] != before[name]["value"]
+        assert ours[name]["count"] > before[name]["count"]
+        assert "the training split stands in" in ours[name]["protocol"]
+        assert "stands in" not in before[name]["protocol"]
+    assert 0 < ours["encoder_variance"]["value"] < 2
+    kept = json.loads((copied / "evaluation.json").read_text())["metrics"]
+    assert kept["squared_error"]["split"] == "train"
+
+
 def test_the_classifier_names_its_numbers(sigmae, copied):
     rows = sigmae("evaluate", copied, "--metrics", "fid", "--json").json["rows"]
     assert {row["metric"] for row in rows} == {"squared_error", "fid-random", "fid-classifier"}

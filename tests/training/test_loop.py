@@ -59,13 +59,14 @@ def test_a_run_is_a_function_of_its_seed(blobs):
     assert not torch.equal(first, weights(seed=1))
 
 
-def test_the_best_validation_weights_are_kept(blobs):
-    @dataclass(eq=False)
-    class Spoils(SquaredNorm):
-        def begin_step(self, moment):
-            if moment.epoch > 5:
-                torch.nn.init.normal_(moment.model.decoder[0][0].weight)
+@dataclass(eq=False)
+class Spoils(SquaredNorm):
+    def begin_step(self, moment):
+        if moment.epoch > 5:
+            torch.nn.init.normal_(moment.model.decoder[0][0].weight)
 
+
+def test_the_best_validation_weights_are_kept(blobs):
     model = model_for(blobs, recipes.rae().replace(latent=Spoils(0.1)))
     progress = train(model, blobs, TrainingConfig(**QUICK | {"epochs": 9}))
     losses = [record["validation"]["loss"] for record in progress.history]
@@ -74,6 +75,28 @@ def test_the_best_validation_weights_are_kept(blobs):
     model.eval()
     with torch.no_grad():
         assert model(blobs.validation.images / 255).loss.item() == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for(blobs):
+    model = model_for(blobs, recipes.rae().replace(latent=Spoils(0.1)))
+    progress = train(model, blobs, TrainingConfig(**QUICK | {"epochs": 9}, keep="last"))
+    losses = [record["validation"]["loss"] for record in progress.history]
+    assert losses[-1] > min(losses)
+    assert progress.best_epoch == 9
+    model.eval()
+    with torch.no_grad():
+        assert model(blobs.validation.images / 255).loss.item() == pytest.approx(losses[-1], rel=1e-4)
+
+
+def test_a_part_of_the_validation_split_is_enough(blobs):
+    model = model_for(blobs)
+    progress = train(model, blobs, TrainingConfig(**QUICK, validation_examples=5))
+    model.eval()
+    with torch.no_grad():
+        part = model(blobs.validation.images[:5] / 255).loss.item()
+    assert progress.best_loss == pytest.approx(part, rel=1e-5)
+    with pytest.raises(SigmaeError, match="validation_examples must be above 0"):
+        TrainingConfig(validation_examples=0)
 
 
 def test_the_learning_rate_falls_on_a_plateau_below_zero(blobs, monkeypatch):
