@@ -37,7 +37,8 @@ class Column:
 class Row:
     """A row's options, its own words for {name} in measures, and further options on single data sets.
 
-    It has the columns with a published value, and `columns`; all columns where nothing is published or named.
+    It has the columns with a published value, and `columns`; all columns where it names none, and it or
+    the data are not in print.
     """
 
     options: dict[str, Any] = field(default_factory=dict)

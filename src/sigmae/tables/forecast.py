@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Group:
     runs: int
     complete: int
     steps: int | None
-    operations: float | None
+    operations: int | float | None
 
 
 def forecast(plan: Plan, runs: Path) -> list[Group]:
@@ -59,13 +60,13 @@ def group(plan: Plan, source: str, cells: Sequence[Cell], runs: Path) -> Group:
     there = where.folder is not None or not where.advice  # what is built in has no folder
     complete = [there and is_complete(cell, cell.folder(runs), plan.scoring) for cell in cells]
     todo = [cell for cell, done in zip(cells, complete, strict=True) if not done]
-    costs = [cost(cell) for cell in todo]
+    costs = [cost(without_seed(cell)) for cell in todo]
     known = [one for one in costs if one is not None]
     whole = len(known) == len(costs)
     return Group(
         source,
         where,
-        len({replace(cell, training=replace(cell.training, seed=0)) for cell in cells}),
+        len(set(map(without_seed, cells))),
         len({cell.training.seed for cell in cells}),
         len(cells),
         sum(complete),
@@ -82,7 +83,13 @@ def found(cell: Cell) -> Whereabouts:
     return Whereabouts(path if path.exists() else None, "" if path.exists() else f"There is nothing at {path}.")
 
 
-def cost(cell: Cell) -> tuple[int, float] | None:
+def without_seed(cell: Cell) -> Cell:
+    """The cell that stands for all that differ from it by their seeds alone."""
+    return replace(cell, training=replace(cell.training, seed=0))
+
+
+@cache
+def cost(cell: Cell) -> tuple[int, int | float] | None:
     """Steps and operations of a run; the data are not loaded, so that their size must be known."""
     if cell.source not in SIZES:
         return None
@@ -123,7 +130,7 @@ def operations(network: nn.Module, example: Tensor) -> int:
     return int(counter.get_total_flops())
 
 
-def points(propagation: Propagation, latent_dim: int) -> float:
+def points(propagation: Propagation, latent_dim: int) -> int | float:
     """How many latents of an example a propagation decodes, or what its linearization costs in such."""
     match propagation:
         case MonteCarlo(count=count):
@@ -149,7 +156,7 @@ def speed() -> float:
     return 2 * SIDE**3 / best
 
 
-def least_seconds(groups: Sequence[Group]) -> float | None:
+def least_seconds(groups: Sequence[Group]) -> int | float | None:
     """The time that the training cannot go below on this machine; None where an operation count is not known."""
     counts = [group.operations for group in groups]
     if any(count is None for count in counts):
@@ -196,7 +203,7 @@ def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
         yield f"- {plain(sentence)}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """A time in the unit that suits it."""
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:

@@ -100,14 +100,19 @@ def plan_table(definition: Definition, scale: str, choices: Choices = Choices())
 
 
 def places(definition: Definition, scale: Scale, numbers: Mapping[Place, Number]) -> list[Place]:
-    """Where the table has a number: in print if it is published, else wherever a row has a column."""
+    """Where the table has a number: in print, or of a column that its row names.
+
+    Rows that name none have all columns where they, or the data, are not in print.
+    """
+    rows, data_sets = {place.row for place in numbers}, {place.data for place in numbers}
     found = []
     for data in scale.data:
         for label in scale.rows:
             own = definition.rows[label].columns
             for column in scale.columns or definition.columns:
                 place = Place(label, column, data)
-                if column in own or place in numbers or not (own or definition.published):
+                new = not own and not (label in rows and data in data_sets)
+                if column in own or place in numbers or new:
                     found.append(place)
     return found
 
