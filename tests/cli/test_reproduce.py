@@ -337,3 +337,16 @@ def test_every_table_comes_out_whole_at_scale_smoke(sigmae, table, tmp_path):
     missing = [row for row in answer.json["rows"] if row["measured"] is None or row["failure"]]
     assert not missing
     assert len(answer.json["rows"]) == len(plan_table(definition_of(table), "smoke").entries)
+
+
+def test_a_table_without_a_number_is_an_error(sigmae, tmp_path):
+    study = tmp_path / "bad.toml"
+    study.write_text(
+        'title = "Bad"\nmetrics = ["squared_error"]\n'
+        'options = { source = "digits", method = "vae", batch_size = 5000 }\n'
+        '[columns]\nerror = "squared_error:reconstructions"\n[data.digits]\n[rows.vae]\n[scales.small]\n'
+    )
+    answer = sigmae("reproduce", study, "--runs", tmp_path / "cells", "--out", tmp_path / "out")
+    assert answer.status == 1
+    assert "There is no number: every run failed. Seed 0: The batch size 5000 is larger than" in answer.told
+    assert (tmp_path / "out" / "table.md").exists()

@@ -1,5 +1,6 @@
 """The verbs about many runs: compare and reproduce."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -124,6 +125,14 @@ def compare(
         )
     tables = write_tables(study, place_of_tables, columns=columns, failures=failures)
     display.comparison(study, tables, failures, place_of_tables, json)
+    require_numbers(study.results(), list(failures.values()))
+
+
+def require_numbers(found: Sequence[object], errors: Sequence[str]) -> None:
+    """End with an error where no run came to an end."""
+    if not any(found):
+        reason = next(filter(None, errors), "No metric applies to any of them.")
+        raise SigmaeError(f"There is no number: every run failed. {reason}")
 
 
 @app.command
@@ -214,3 +223,4 @@ def reproduce(
     place = out or Path("runs") / f"reproduce-{plan.definition.name}-{scale}"
     write_reproduction(found, plan, runs, place)
     display.reproduction(found, place, json)
+    require_numbers([number.summary for number in found.numbers], [number.failure for number in found.numbers])

@@ -56,12 +56,12 @@ def evaluate_run(
         raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
     for name, content in pictures(stages, quick=metrics is not None, also=drawn).items():
         write_bytes(folder / "figures" / name, content)
-    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json", split))
+    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json", split, drawn))
     write_report(folder)
     return done
 
 
-def record_of(done: Evaluation, stages: Stages, path: Path, split: str) -> dict[str, Any]:
+def record_of(done: Evaluation, stages: Stages, path: Path, split: str, drawn: Sequence[str]) -> dict[str, Any]:
     """What evaluation.json holds: the rows computed now, and those of the same origin that were computed before."""
     origin = {"version": 1, "seed": stages.seed, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
     old: dict[str, Any] = read_evaluation(path) if path.exists() else {}
@@ -81,6 +81,7 @@ def record_of(done: Evaluation, stages: Stages, path: Path, split: str) -> dict[
         "density": stages.model.own_density,
         "features": old.get("features", {}) | features,
         "metrics": old.get("metrics", {}) | dict.fromkeys(done.metrics, settings),
+        "pictures": sorted({*old.get("pictures", []), *drawn}),
         "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}
         | done.left_out,
         "rows": list(rows.values()),

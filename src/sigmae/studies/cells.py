@@ -191,6 +191,6 @@ def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
         "points": scoring.points,
         "split": scoring.split,
     }
-    known = read_json(path).get("metrics", {})
-    drawn = all((folder / "figures" / f"{name}.png").exists() for name in scoring.pictures)
-    return drawn and all(known.get(metric) == wanted for metric in scoring.metrics)
+    record = read_json(path)
+    known, drawn = record.get("metrics", {}), record.get("pictures", [])
+    return {*scoring.pictures} <= {*drawn} and all(known.get(metric) == wanted for metric in scoring.metrics)

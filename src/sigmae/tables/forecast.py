@@ -16,6 +16,7 @@ from sigmae.config import make_objective
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
 from sigmae.kernel_density import bank_size, KernelDensity
+from sigmae.metrics.features import FEATURES
 from sigmae.model import Autoencoder
 from sigmae.objective import Objective
 from sigmae.propagations import Linearized, MonteCarlo, Propagation, SigmaPoints
@@ -193,11 +194,15 @@ def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
         done = f"{group.complete} of {group.runs} runs complete{steps}"
         yield f"{group.source}: {group.labels} rows x {group.seeds} seeds, {done}"
         yield f"  {group.where.advice or 'data: ' + (folder_text(group) or 'built in')}"
+    if plan.scoring.features:
+        yield f"features: {plan.scoring.features}, {FEATURES.get(plan.scoring.features, 'of a third party')}"
     seconds = least_seconds(groups)
     if seconds is not None and groups:
+        stopping = any(cell.training.patience for cell in plan.cells)
         yield (
             f"Training takes {duration(seconds)} at the least: the networks' arithmetic at the speed that a large "
             "matrix product reaches here. Several times as long is usual; evaluation is not counted."
+            + (" Runs that stop early take less." if stopping else "")
         )
     for sentence in plan.deviations:
         yield f"- {plain(sentence)}"
