@@ -11,7 +11,8 @@ from sigmae.studies.engines import Engine, make_engine
 from sigmae.studies.study import pictures_of, Study
 from sigmae.tables.bandwidths import bandwidths
 from sigmae.tables.charts import charts
-from sigmae.tables.definition import Definition, definition_of
+from sigmae.tables.checks import definition_of
+from sigmae.tables.definition import Definition
 from sigmae.tables.names import TABLES
 from sigmae.tables.plan import Choices, Entry, Plan, plan_table
 from sigmae.tables.rendering import as_record, markdown, numbers_csv, page
