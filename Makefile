@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow check results clean
+.PHONY: demo test slow check bench results clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -24,6 +24,11 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What is fast, against what: shares of one run, written to results/benchmarks.json. Nothing else should run meanwhile.
+bench: .venv/installed
+	$(BIN)/pip install -q -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks
 
 # The measured table of the README: nine methods on MNIST, about an hour and a half on two cores.
 results: .venv/installed
