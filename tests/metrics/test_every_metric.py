@@ -17,7 +17,7 @@ from sigmae.metrics.features import load_features
 from sigmae.metrics.likelihood import elbo, log_likelihood
 from sigmae.metrics.smoothness import expected_local_smoothness
 
-STOCHASTIC = ("elbo", "log_likelihood", "collapse", "taylor", "gradient_variance")
+STOCHASTIC = ("elbo", "log_likelihood", "collapse", "encoder_variance", "taylor", "gradient_variance")
 
 
 @pytest.fixture(scope="session")
