@@ -53,6 +53,7 @@ def test_a_variance_too_large_collapses_the_latents(runs):
     assert "all alike" in found.left_out["memorisation"]
 
 
+@pytest.mark.slow
 def test_a_divergence_too_heavy_is_named_as_the_cause(runs):
     found = {finding.name: finding for finding in diagnosed(runs("heavy")).findings}
     assert "its KL term has the weight 40" in found["collapse"].says

@@ -416,7 +416,7 @@ def test_a_saved_model_has_its_bank_and_its_bandwidth(ramps, tmp_path):
     assert again.objective.latent.prior_scale == model.objective.latent.prior_scale
 
 
-@pytest.mark.parametrize("schedule", ["refresh", "queue"])
+@pytest.mark.parametrize("schedule", [pytest.param("refresh", marks=pytest.mark.slow), "queue"])
 def test_training_pulls_the_codes_towards_the_scaled_prior(schedule):
     """From nearly a point to within 30 % of 1 - h², at each of the seeds 0 to 5."""
     training = TrainingConfig(epochs=12, batch_size=20, lr=2e-3, seed=0)

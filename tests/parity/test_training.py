@@ -1,5 +1,6 @@
 """Trained models against what theory says they become."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -29,6 +30,7 @@ def test_a_linear_autoencoder_reaches_the_principal_subspace():
     assert abs(error - spectrum[:-2].sum()) < 0.05 * spectrum[:-2].sum()
 
 
+@pytest.mark.slow
 def test_a_linear_vae_reaches_the_evidence_of_probabilistic_pca():
     """At the optimum of the ELBO the posterior is exact, so -ELBO is -ln p(x) of PPCA (Lucas et al., 2019)."""
     x, variance = gaussian_data(), 0.3

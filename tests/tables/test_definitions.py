@@ -96,10 +96,10 @@ def kinds(config) -> str:
     return repr((config.shape, config.latent_dim, config.network, parts))
 
 
-SLOW = [pytest.param(scale, marks=pytest.mark.slow) for scale in ("smoke", "small")]
+SLOW = [pytest.param(scale, marks=pytest.mark.slow) for scale in ("small", "paper")]
 
 
-@pytest.mark.parametrize("scale", [*SLOW, "paper"])
+@pytest.mark.parametrize("scale", ["smoke", *SLOW])
 def test_every_run_can_be_configured_and_its_networks_built(scale, monkeypatch):
     build, built = Autoencoder.build, {}
 
