@@ -48,10 +48,11 @@ class Network:
         return torch.rand(count, *self.shape, generator=generator(0, "images"))
 
 
-def loop_of(model: Autoencoder, data: Dataset, **settings: Any) -> Loop:
+def loop_of(model: Autoencoder, data: Dataset, *, device: str = "cpu", **settings: Any) -> Loop:
     """The training loop, with freed memory kept as `train` does; nothing is written or observed."""
     keep_memory()
-    loop = Loop(model, data, TrainingConfig(**settings), None, lambda report: None, make_fabric(device="cpu"))
+    config = TrainingConfig(**settings)
+    loop = Loop(model, data, config, None, lambda report: None, make_fabric(config.precision, device))
     loop.wrapped.train()
     return loop
 

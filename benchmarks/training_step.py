@@ -22,12 +22,11 @@ from torch import nn, Tensor
 from torch.optim import Adam
 
 from benchmarks.comparison import Comparison
+from benchmarks.steps import loop_of
 from sigmae import Autoencoder, Dataset, Objective, Split, TrainingConfig
 from sigmae.api import plan
 from sigmae.data import scaled
 from sigmae.seeds import generator
-from sigmae.training import make_fabric
-from sigmae.training.allocator import keep_memory
 from sigmae.training.loop import FLUSH_EVERY, Loop
 
 LATENT, FACTORS = 16, 8
@@ -87,12 +86,9 @@ def new_loop(
     setting: Setting, method: str | Objective, *, precision: Precision = "32", options: Sequence[str] = ()
 ) -> Loop:
     """Our loop before its first step."""
-    keep_memory()
     data, config = random_images(setting), TrainingConfig(batch_size=setting.batch, precision=precision)
     model = new_model(setting, method, data, config, options=options)
-    loop = Loop(model, data, config, None, lambda report: None, make_fabric(precision))
-    loop.wrapped.train()
-    return loop
+    return loop_of(model, data, device="auto", batch_size=setting.batch, precision=precision)
 
 
 def first_batches(loop: Loop, setting: Setting) -> list[Tensor]:

@@ -62,11 +62,21 @@ class Cell:
         """The data; they are loaded once in a process."""
         return loaded(self.source, self.data_dir, self.image_size, self.limit)
 
+    @property
+    def origin(self) -> DataConfig:
+        """Where the data come from."""
+        return DataConfig(self.source, self.data_dir, self.image_size, self.limit)
+
+    @property
+    def without_seed(self) -> "Cell":
+        """The cell that stands for all that differ from it by their seeds alone."""
+        return replace(self, training=replace(self.training, seed=0))
+
     def config(self) -> RunConfig:
         """The configuration of the run."""
         return configured(
             self.data,
-            DataConfig(self.source, self.data_dir, self.image_size, self.limit),
+            self.origin,
             self.method,
             latent_dim=self.latent_dim,
             network=self.network,
@@ -75,15 +85,21 @@ class Cell:
         )[0]
 
     def folder(self, runs: Path) -> Path:
-        """Where the run lies: its name is the hash of all in its configuration that makes it another run."""
-        config = as_json(self.config())
-        for name in MAY_CHANGE:
-            *path, last = name.split(".")
-            parent = config
-            for step in path:
-                parent = parent[step]
-            parent.pop(last)
-        return runs / digest(json.dumps(config, sort_keys=True).encode())[:16]
+        """Where the run lies."""
+        return runs / folder_name(self)
+
+
+@cache
+def folder_name(cell: Cell) -> str:
+    """The hash of all in a cell's configuration that makes it another run; computed once in a process."""
+    config = as_json(cell.config())
+    for name in MAY_CHANGE:
+        *path, last = name.split(".")
+        parent = config
+        for step in path:
+            parent = parent[step]
+        parent.pop(last)
+    return digest(json.dumps(config, sort_keys=True).encode())[:16]
 
 
 @cache
@@ -149,7 +165,7 @@ def planned(cell: Cell) -> Plan:
         settings=cell.settings,
         training=cell.training,
     )
-    return replace(made, config=cell.config())  # which names the data where they come from
+    return replace(made, config=replace(made.config, data=cell.origin))
 
 
 def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = SILENT) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from sigmae.errors import SigmaeError
@@ -17,7 +16,7 @@ def groups(cells: Iterable[Cell]) -> list[Group]:
     """The cells of every configuration, in their order."""
     found: dict[Cell, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(replace(cell, training=replace(cell.training, seed=0)), []).append(cell)
+        found.setdefault(cell.without_seed, []).append(cell)
     return [tuple(alike) for alike in found.values()]
 
 

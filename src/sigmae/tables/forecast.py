@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from torch import nn, Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sigmae.api import configured
-from sigmae.config import make_objective
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
 from sigmae.kernel_density import bank_size, KernelDensity
@@ -61,13 +60,13 @@ def group(plan: Plan, source: str, cells: Sequence[Cell], runs: Path) -> Group:
     there = where.folder is not None or not where.advice  # what is built in has no folder
     complete = [there and is_complete(cell, cell.folder(runs), plan.scoring) for cell in cells]
     todo = [cell for cell, done in zip(cells, complete, strict=True) if not done]
-    costs = [cost(without_seed(cell)) for cell in todo]
+    costs = [cost(cell.without_seed) for cell in todo]
     known = [one for one in costs if one is not None]
     whole = len(known) == len(costs)
     return Group(
         source,
         where,
-        len(set(map(without_seed, cells))),
+        len({cell.without_seed for cell in cells}),
         len({cell.training.seed for cell in cells}),
         len(cells),
         sum(complete),
@@ -84,11 +83,6 @@ def found(cell: Cell) -> Whereabouts:
     return Whereabouts(path if path.exists() else None, "" if path.exists() else f"There is nothing at {path}.")
 
 
-def without_seed(cell: Cell) -> Cell:
-    """The cell that stands for all that differ from it by their seeds alone."""
-    return replace(cell, training=replace(cell.training, seed=0))
-
-
 @cache
 def cost(cell: Cell) -> tuple[int, int | float] | None:
     """Steps and operations of a run; the data are not loaded, so that their size must be known."""
@@ -97,7 +91,7 @@ def cost(cell: Cell) -> tuple[int, int | float] | None:
     count, shape = SIZES[cell.source]
     shape = shape if cell.image_size is None else (shape[0], cell.image_size, cell.image_size)
     blank = Split(torch.zeros(1, *shape))
-    config, _ = configured(
+    config, objective = configured(
         Dataset(cell.source, blank, blank, blank),
         DataConfig(cell.source),
         cell.method,
@@ -106,7 +100,6 @@ def cost(cell: Cell) -> tuple[int, int | float] | None:
         settings=cell.settings,
         training=cell.training,
     )
-    objective = make_objective(config.model.objective)
     with torch.device("meta"):
         model = Autoencoder.build(config.model, objective=objective)
         encoder = operations(model.encoder, torch.zeros(1, *shape))
@@ -162,7 +155,8 @@ def least_seconds(groups: Sequence[Group]) -> int | float | None:
     counts = [group.operations for group in groups]
     if any(count is None for count in counts):
         return None
-    return sum(filter(None, counts)) / speed()
+    total = sum(filter(None, counts))
+    return total / speed() if total else 0.0
 
 
 def forecast_record(plan: Plan, groups: Sequence[Group]) -> dict[str, Any]:

@@ -114,14 +114,11 @@ def instead(plan: Plan, entry: Entry) -> str:
 
 def values_of(plan: Plan, study: Study) -> dict[Place, list[float]]:
     """The values of every entry whose runs are complete, in the published unit."""
-    results: dict[Path, list[Result]] = {}
-    for cell in plan.cells:
-        folder = cell.folder(study.runs)
-        results[folder] = results_of(cell, folder, study.scoring)
+    results = {cell: results_of(cell, cell.folder(study.runs), study.scoring) for cell in plan.cells}
     found: dict[Place, list[float]] = {}
     for entry in plan.entries:
         for cell in entry.cells:
-            known = results[cell.folder(study.runs)]
+            known = results[cell]
             features = plan.scoring.features or (default_features(cell.data) if known else None)
             if (value := measured_value(known, entry, features)) is not None:
                 found.setdefault(entry.place, []).append(value)

@@ -25,7 +25,7 @@ def grids(found: Reproduction) -> list[Grid]:
     for number in found.numbers:
         by_data.setdefault(number.place.data, []).append(number)
     if all(len(numbers) == 1 for numbers in by_data.values()) and len(by_data) > 1:
-        columns = dict.fromkeys(f"{number.place.row}" for number in found.numbers)
+        columns = dict.fromkeys(number.place.row for number in found.numbers)
         numbers = {(number.place.data, number.place.row): number for number in found.numbers}
         return [Grid("", "", tuple(by_data), tuple(columns), numbers)]
     return [grid(data, numbers) for data, numbers in by_data.items()]
@@ -74,6 +74,16 @@ def verdict_text(count: Count) -> str:
     if count.holds is None:
         return "not tested"
     return ("yes" if count.holds else "no") + (f", {count.held} of {count.of}" if count.of > 1 else "")
+
+
+def order_lines(found: Reproduction) -> list[list[str]]:
+    """For every ordering its column, its data, and how many pairs agree."""
+    return [[one.column, one.data, f"{one.agreeing} of {one.pairs}"] for one in found.orderings]
+
+
+def claim_lines(found: Reproduction) -> list[list[str]]:
+    """Every claim, and whether it holds among the measured and among the printed numbers."""
+    return [[one.says, verdict_text(one.measured), verdict_text(one.published)] for one in found.verdicts]
 
 
 def circumstances_text(found: Reproduction) -> str:

@@ -9,14 +9,15 @@ from sigmae.tables.rendering.grid import (
     APART,
     apart,
     circumstances_text,
+    claim_lines,
     failures,
     Grid,
     grids,
     HOW,
     measured_text,
+    order_lines,
     printed_text,
     published_text,
-    verdict_text,
 )
 from sigmae.tables.reproduction import Measured, Reproduction
 
@@ -40,11 +41,9 @@ def page(
         if drawn:
             sections.append(section(f"charts-{number}", "Charts", element("div", *drawn, class_="side-by-side")))
         sections += side_by_side(grid.rows, (pictures or {}).get(grid.data, {}), f"{number}-")
-    if found.orderings:
-        lines = [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]
+    if lines := order_lines(found):
         sections.append(section("order", "Order of the rows", listing(["Column", "Data", "Pairs as in print"], lines)))
-    if found.verdicts:
-        lines = [[v.says, verdict_text(v.measured), verdict_text(v.published)] for v in found.verdicts]
+    if lines := claim_lines(found):
         sections.append(section("claims", "Claims", listing(["Claim", "Holds here", "Holds in print"], lines)))
     told = [element("li", plain(sentence)) for sentence in [*failures(found), *found.deviations]]
     if told:

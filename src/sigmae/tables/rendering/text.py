@@ -10,14 +10,15 @@ from sigmae.tables.rendering.grid import (
     APART,
     apart,
     circumstances_text,
+    claim_lines,
     failures,
     Grid,
     grids,
     HOW,
     measured_text,
+    order_lines,
     printed_text,
     published_text,
-    verdict_text,
 )
 from sigmae.tables.reproduction import Measured, Reproduction
 
@@ -32,14 +33,10 @@ def markdown(found: Reproduction) -> str:
         parts += [f"## {markdown_text(grid.title)}" if grid.title else "", table(grid, in_one_line)]
         parts += [APART, table(grid, printed_text)] if apart(grid) else []
     parts.append(markdown_text(HOW))
-    if found.orderings:
-        lines = [["Column", "Data", "Pairs of rows in the printed order"]]
-        lines += [[o.column, o.data, f"{o.agreeing} of {o.pairs}"] for o in found.orderings]
-        parts += ["## Order of the rows", lined(lines)]
-    if found.verdicts:
-        lines = [["Claim", "Holds here", "Holds in print"]]
-        lines += [[v.says, verdict_text(v.measured), verdict_text(v.published)] for v in found.verdicts]
-        parts += ["## Claims", lined(lines)]
+    if lines := order_lines(found):
+        parts += ["## Order of the rows", lined([["Column", "Data", "Pairs of rows in the printed order"], *lines])]
+    if lines := claim_lines(found):
+        parts += ["## Claims", lined([["Claim", "Holds here", "Holds in print"], *lines])]
     parts += ["## How", *(f"- {markdown_text(told)}" for told in [*failures(found), *found.deviations])]
     return (
         "\n\n".join(filter(None, [*parts, markdown_text(circumstances_text(found))])).replace("\n\n- ", "\n- ") + "\n"
@@ -84,12 +81,11 @@ def terminal(found: Reproduction, *, width: int = 160) -> str:
             for shown in drawn(grid, printed_text, width):
                 console.print(shown)
     console.print(HOW)
-    for ordering in found.orderings:
-        place = plain(f"{ordering.column} on {ordering.data}")
-        console.print(f"order of the rows by {place}: {ordering.agreeing} of {ordering.pairs} pairs as in print")
-    for verdict in found.verdicts:
-        console.print(f"claim: {plain(verdict.says)}")
-        console.print(f"  here: {verdict_text(verdict.measured)}; in print: {verdict_text(verdict.published)}")
+    for column, data, agreeing in order_lines(found):
+        console.print(f"order of the rows by {plain(f'{column} on {data}')}: {agreeing} pairs as in print")
+    for says, here, printed in claim_lines(found):
+        console.print(f"claim: {plain(says)}")
+        console.print(f"  here: {here}; in print: {printed}")
     for told in [*failures(found), *found.deviations]:
         console.print(f"- {plain(told)}")
     console.print(plain(circumstances_text(found)))
