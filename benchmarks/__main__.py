@@ -14,7 +14,7 @@ from benchmarks.comparison import CLOCKS, Comparison, measured, Outcome
 from sigmae.runs import environment
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks.json"
-OTHERS = ("comparison", "memory", "steps")  # modules that measure nothing
+OTHERS = ("comparison", "first_report", "memory", "steps")  # modules that measure nothing
 NAMES = tuple(sorted({path.stem for path in Path(__file__).parent.glob("[a-z]*.py")} - set(OTHERS)))
 Make = Callable[[bool], Iterator[Comparison]]
 
