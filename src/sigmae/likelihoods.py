@@ -4,11 +4,12 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TYPE_CHECKING
+from typing import Any, ClassVar, TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import nn, Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
@@ -213,10 +214,16 @@ class Gaussian(Likelihood):
         if not isinstance(decoded, LinearizedPoints):
             return mean
         with torch.autocast(x.device.type, enabled=False):  # the m by m systems need their 32 bits
-            scale = self.data_variance.sqrt()
-            residual = (decoded.outputs[0, decoded.rows].to(x.dtype) - x[decoded.rows]) / scale
-            factor = (decoded.factor.to(x.dtype) / scale).flatten(2)
-            return mean + spread_correction(residual.flatten(1), factor, decoded.gamma, decoded.logdet_weight).mean()
+            return mean + self.spread(decoded, x).mean()
+
+    def spread(self, decoded: LinearizedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, " rows"]:
+        """What the covariance of the linearized points changes in their examples' distortions."""
+        means, targets = (values.index_select(0, decoded.rows) for values in (decoded.outputs[0], x))
+        residual, factor, variance = means.to(x.dtype) - targets, decoded.factor, self.data_variance
+        if variance.numel() > 1:
+            scale = variance.sqrt()
+            residual, factor, variance = residual / scale, factor / scale, torch.ones(())
+        return spread_correction(residual, factor, decoded.gamma, decoded.logdet_weight, variance)
 
     def optimum(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The mean distortion at the best variance: sum over values of 1/2 ln(2 pi e · best variance)."""
@@ -242,23 +249,51 @@ class Gaussian(Likelihood):
 
 
 def spread_correction(
-    residual: Float[Tensor, "rows values"],
-    factor: Float[Tensor, "latent rows values"],
+    residual: Float[Tensor, "rows *event"],
+    factor: Float[Tensor, "latent rows *event"],
     gamma: float,
     logdet_weight: float,
+    variance: Float[Tensor, ""] | float = 1.0,
 ) -> Float[Tensor, " rows"]:
-    """What U changes in -ln N(x; f(mu), U Uᵀ + D): by residual and U, both divided by D's square root.
+    """What U changes in -ln N(x; f(mu), U Uᵀ + D), for D = variance · I; a factor in 16 bits is summed in the others'.
 
     logdet_weight/2 · ln det A - gamma/2 · bᵀ A⁻¹ b, with A = I + UᵀU of the latent's size and b = Uᵀr
-    (determinant lemma and Woodbury's identity; sampling-free VAE, eqs. 19 to 21).
+    (determinant lemma and Woodbury's identity; sampling-free VAE, eqs. 19 to 21), U and the residual r both divided
+    by D's square root: for another D, divide them before.
     """
-    columns = factor.movedim(0, 1)
-    gram = columns @ columns.mT
-    root = torch.linalg.cholesky(gram + torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
-    whitened = torch.linalg.solve_triangular(root, columns @ residual.unsqueeze(-1), upper=False)
+    order = sorted(range(1, residual.ndim), key=lambda dim: -factor.stride(dim + 1))  # no copy of channels_last
+    columns = factor.movedim(0, 1).permute(0, 1, *(dim + 1 for dim in order)).flatten(2)
+    gram, inner = Products.apply(columns, residual.permute(0, *order).flatten(1))  # type: ignore[no-untyped-call]
+    root = torch.linalg.cholesky(gram / variance + torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
+    whitened = torch.linalg.solve_triangular(root, (inner / variance).unsqueeze(-1), upper=False)
     logdet = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     correction: Tensor = 0.5 * (logdet_weight * logdet - gamma * whitened.square().sum((1, 2)))
     return correction
+
+
+class Products(torch.autograd.Function):
+    """UᵀU and Uᵀr of every example, by one product each way: autograd would take two, of which each is half."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        columns: Float[Tensor, "rows latent values"], residual: Float[Tensor, "rows values"]
+    ) -> tuple[Float[Tensor, "rows latent latent"], Float[Tensor, "rows latent"]]:
+        wide = columns.to(residual.dtype)
+        return wide @ wide.mT, (wide @ residual.unsqueeze(2)).squeeze(2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
+        columns, residual = ctx.saved_tensors
+        wide = columns.to(residual.dtype)
+        by_columns = torch.baddbmm(inner.unsqueeze(2) * residual.unsqueeze(1), gram + gram.mT, wide)
+        return by_columns.to(columns.dtype), (inner.unsqueeze(1) @ wide).squeeze(1)
 
 
 @dataclass(eq=False)
