@@ -12,11 +12,16 @@ from torch.nn import Flatten, Linear, ReLU, Sequential, Unflatten
 
 from sigmae import (
     bandwidth,
+    Bernoulli,
     Dataset,
     DecodedPoints,
     Delta,
+    DiagonalGaussian,
+    Gaussian,
+    Linearized,
     load,
     Mean,
+    MonteCarlo,
     NoRegularizer,
     Objective,
     SigmaeError,
@@ -36,6 +41,8 @@ F64 = torch.float64
 NETWORKS = SimpleNamespace(encoder=torch.nn.Identity(), decoder=torch.nn.Identity())
 SETTINGS = TrainingConfig(epochs=3, batch_size=20, seed=3)
 H = 0.6
+SINGLE = {"rtol": 1e-6, "atol": 5e-6}  # error of a log density in single precision, in nats
+SINGLE_GRADIENT = 1e-5  # and of its gradient, by norm
 
 
 @pytest.fixture(autouse=True)
@@ -96,14 +103,33 @@ def test_it_integrates_to_one():
     assert torch.trapezoid(density, z).item() == pytest.approx(1, abs=1e-9)
 
 
-def test_single_precision_follows_double():
-    z, bank = torch.randn(50, 16), torch.randn(2000, 16)
+@pytest.mark.parametrize(
+    ("latent_dim", "h", "spread", "centre"),
+    [(16, 0.58, 1, 0), (128, 0.746, 1, 0), (16, 0.58, 25, 0), (16, 0.58, 1, 100), (4, 0.3, 0.1, -100)],
+    ids=["normal", "128 latents", "codes at 100", "codes and bank at 100", "a cluster far away"],
+)
+def test_single_precision_follows_a_mixture_in_double(latent_dim, h, spread, centre):
+    z = (centre + spread * torch.randn(50, latent_dim)).requires_grad_()
+    bank = centre + min(spread, 1) * torch.randn(2000, latent_dim)
+    exact = z.detach().double().requires_grad_()
+    found, expected = log_kernel_density(z, bank, h), mixture(bank.double(), h).log_prob(exact)
+    torch.testing.assert_close(found.double(), expected, **SINGLE)
+    gradient, exact_gradient = (torch.autograd.grad(q.sum(), at)[0] for q, at in ((found, z), (expected, exact)))
+    assert (gradient - exact_gradient).norm() <= SINGLE_GRADIENT * exact_gradient.norm()
+
+
+def test_kernels_of_any_distance_are_told_apart():
+    """Two codes, whose kernels differ by e^-200 or not at all, at a distance where both are below 1e-300."""
+    bank = torch.tensor([[0.0], [1.0]])
+    z = torch.tensor([[-50.0], [0.5], [51.0]])
     torch.testing.assert_close(
-        log_kernel_density(z, bank, 0.58).double(),
-        log_kernel_density(z.double(), bank.double(), 0.58),
-        rtol=1e-5,
-        atol=0,
+        log_kernel_density(z, bank, 0.5).double(), mixture(bank.double(), 0.5).log_prob(z.double()), **SINGLE
     )
+
+
+def test_a_bank_of_one_code_is_a_normal_density():
+    bank, z = torch.randn(1, 3, dtype=F64), torch.randn(5, 3, dtype=F64)
+    torch.testing.assert_close(log_kernel_density(z, bank, 0.5), Independent(Normal(bank, 0.5), 1).log_prob(z))
 
 
 def test_gradient_is_the_softmax_weighted_difference():
@@ -372,6 +398,60 @@ def test_the_weight_of_the_code_is_a_root_mean_square_after_a_constant(ramps):
     x = scaled(ramps.validation.images)
     squares = (x - now.model.reconstruct(x)).flatten(1).square().sum(1)
     assert latent.error.item() == pytest.approx(squares.mean().sqrt().item(), rel=1e-5)
+
+
+def weights_of_training(data, likelihood=None, propagation=None, convention="paper", **settings):
+    """The weight after an epoch, what reconstructing the validation split anew gives, and how often that was done."""
+    latent, counts = KernelDensity(bank=30, convention=convention), []
+    posterior = Delta() if propagation is None else DiagonalGaussian()
+    objective = Objective(posterior, propagation or Mean(), likelihood or SquaredError(), latent)
+    model = plan(data, objective, latent_dim=2, training=replace(SETTINGS, epochs=1)).model
+    reconstruct = model.reconstruct
+    model.reconstruct = lambda *images: counts.append(len(images[0])) or reconstruct(*images)
+    train(model, data, replace(SETTINGS, epochs=1, **settings))
+    after = latent.error.item()
+    return after, latent.validation_error(Moment(model, data.train, data.validation, 1, 0)), len(counts)
+
+
+@pytest.mark.parametrize("convention", ["paper", "code"])
+@pytest.mark.parametrize("likelihood", [SquaredError(weight=0.1), Bernoulli(), Gaussian("learned", "iso", "sample")])
+def test_the_weight_is_taken_from_the_validation_pass(ramps, likelihood, convention):
+    """One reconstruction before the first epoch, one by this test, and none after the epoch."""
+    found, expected, times = weights_of_training(ramps, likelihood, convention=convention)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert times == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"propagation": MonteCarlo()}, {"likelihood": Gaussian(), "validation_examples": 15}, {"precision": "bf16"}],
+    ids=["samples are decoded", "a part is looked at", "16 bits"],
+)
+def test_where_the_pass_decodes_something_else_the_weight_is_that_of_another(ramps, settings):
+    found, expected, times = weights_of_training(ramps, **settings)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert times == 3
+
+
+@pytest.mark.parametrize("propagation", [Mean(), Linearized()])
+def test_linearized_means_are_reconstructions_too(ramps, propagation):
+    found, expected, times = weights_of_training(ramps, Gaussian(), propagation)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert times == 2
+
+
+def test_the_likelihood_is_watched_during_validation_alone(ramps):
+    latent = KernelDensity(bank=30)
+    now = moment(ramps, latent)
+    latent.begin_epoch(now)
+    likelihood, x = now.model.objective.likelihood, scaled(ramps.validation.images)
+    for _ in range(2):  # a pass that fails is followed by another
+        latent.begin_validation(now)
+        now.model(x)
+        assert len(likelihood._forward_hooks) == len(latent.squares) == 1
+    latent.end_validation(now, None)
+    assert not likelihood._forward_hooks
+    assert not latent.squares
 
 
 # Training, resuming, keeping
