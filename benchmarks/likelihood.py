@@ -13,7 +13,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.memory import peak_memory
 from benchmarks.steps import LATENT, Network
 from sigmae import recipes
-from sigmae.metrics.likelihood import log_likelihood
+from sigmae.metrics.likelihood import DECODED_AT_ONCE, DRAWN_AT_ONCE, log_likelihood
 from sigmae.model import Autoencoder
 from sigmae.seeds import generator
 
@@ -26,21 +26,26 @@ BOUND = 100_000_000  # bytes
 
 @dataclass(frozen=True)
 class Case:
-    """A network and its sizes: `count` samples for each image, `chunk` of them at once."""
+    """A network and its sizes: `count` samples for each image, decoded images of `elements` numbers at once.
+
+    `many` samples are those whose memory is measured.
+    """
 
     network: Network
     images: int
     count: int = 5000
-    chunk: int = 1000
+    elements: int = DECODED_AT_ONCE
+    many: int = MANY
 
 
 CASES = (
     Case(Network("mlp", (784,)), 10),
     Case(Network("conv", (1, 28, 28)), 2),
+    Case(Network("conv", (3, 64, 64)), 2, 250, many=2000),
 )
 TOYS = (
-    Case(Network("mlp", (24,)), 2, 25, 10),
-    Case(Network("conv", (1, 8, 8), {"width": 2}), 2, 25, 10),
+    Case(Network("mlp", (24,), {"hidden": (16,)}), 2, 25, 240, 50),
+    Case(Network("conv", (1, 8, 8), {"width": 2}), 2, 25, 640, 50),
 )
 
 
@@ -48,18 +53,18 @@ def comparisons(toy: bool) -> Iterator[Comparison]:
     """Every network, by each base."""
     for case in TOYS if toy else CASES:
         yield from estimates(case)
-        yield memory(case, 50 if toy else MANY)
+        yield memory(case)
 
 
 def estimates(case: Case) -> Iterator[Comparison]:
     """The library's estimate, the naive one, and the decodes without which there is none."""
     model = case.network.model(recipes.vae(variance=VARIANCE)).eval()
     images = case.network.images(case.images)
-    sizes = [min(case.chunk, case.count - start) for start in range(0, case.count, case.chunk)]
-    codes = [torch.randn(size, LATENT, generator=generator(SEED, "codes")) for size in sizes]
+    sizes = [min(DRAWN_AT_ONCE, case.count - start) for start in range(0, case.count, DRAWN_AT_ONCE)]
+    codes = torch.randn(case.count, LATENT, generator=generator(SEED, "codes"))
 
     def ours() -> Tensor:
-        return log_likelihood(model, images, count=case.count, seed=SEED, chunk=case.chunk).values
+        return log_likelihood(model, images, count=case.count, seed=SEED, elements=case.elements).values
 
     @torch.no_grad()
     def naive() -> Tensor:
@@ -68,7 +73,7 @@ def estimates(case: Case) -> Iterator[Comparison]:
     @torch.no_grad()
     def decodes() -> None:
         for _ in images:
-            for part in codes:
+            for part in codes.split(case.elements // images[0].numel()):
                 model.decoder(part)
 
     bases = {
@@ -77,7 +82,7 @@ def estimates(case: Case) -> Iterator[Comparison]:
     }
     for base, (run, about) in bases.items():
         yield Comparison(
-            name=f"{case.count:,} samples, {case.network.name}, by {base}",
+            name=f"{case.count:,} samples, {case.network.name} {side(case)}, by {base}",
             sides={"log_likelihood": ours, base: run},
             ours="log_likelihood",
             base=base,
@@ -88,14 +93,14 @@ def estimates(case: Case) -> Iterator[Comparison]:
         )
 
 
-def memory(case: Case, count: int) -> Comparison:
+def memory(case: Case) -> Comparison:
     """What the estimate holds at most, above the model."""
     model = case.network.model(recipes.vae(variance=VARIANCE)).eval()
     images = case.network.images(2)
     return Comparison(
-        name=f"memory of {count:,} samples, {case.network.name}",
+        name=f"memory of {case.many:,} samples, {case.network.name} {side(case)}",
         sides={
-            "log_likelihood": lambda: log_likelihood(model, images, count=count, seed=SEED, chunk=case.chunk),
+            "log_likelihood": lambda: log_likelihood(model, images, count=case.many, seed=SEED, elements=case.elements),
             "100 MB": lambda: torch.empty(BOUND, dtype=torch.uint8),
         },
         ours="log_likelihood",
@@ -105,6 +110,11 @@ def memory(case: Case, count: int) -> Comparison:
         gauge=peak_memory,
         unit="bytes",
     )
+
+
+def side(case: Case) -> str:
+    """The size of an image, in words."""
+    return "x".join(map(str, case.network.shape))
 
 
 def naive_estimate(model: Autoencoder, image: Float[Tensor, "*event"], row: int, sizes: list[int]) -> Float[Tensor, ""]:

@@ -81,6 +81,9 @@ def test_values_that_are_not_finite_are_counted_and_placed(bad):
         examples(images, "mine")
     with pytest.raises(SigmaeError, match=r"1 values .* the first at \[1, 0\]"):
         examples(np.array([[0.0], [bad], [1.0]]), "mine")
+    last = np.moveaxis(np.stack([images] * 3, axis=1), 1, 3)
+    with pytest.raises(SigmaeError, match=r"6 values .* the first at \[2, 0, 3, 4\] of \[4, 3, 5, 6\]"):
+        examples(last, "mine")
 
 
 def test_a_double_beyond_float32_is_infinite():

@@ -9,6 +9,8 @@ from torch import Tensor
 from sigmae.errors import SigmaeError
 from sigmae.metrics import feature_statistics, FeatureStatistics, fid, frechet_distance, NamedFeatures
 
+FACTORS = 1e-6  # relative: what singular covariances lose where their factors are not known
+
 
 def gaussian(mean: Tensor, covariance: Tensor) -> FeatureStatistics:
     return FeatureStatistics(mean.double(), covariance.double(), 1000)
@@ -114,6 +116,38 @@ def test_fewer_images_than_features_agree_with_scipy():
     small = [FeatureStatistics(s.mean, s.covariance + 1e-13 * torch.eye(50), s.count) for s in (real, generated)]
     assert frechet_distance(real=real, generated=generated) == pytest.approx(by_scipy(*small), rel=1e-5)
     assert frechet_distance(real=real, generated=real) == pytest.approx(0, abs=1e-10)
+
+
+@pytest.mark.parametrize("counts", [(30, 20), (30, 400), (400, 20)])
+@pytest.mark.parametrize("size", [7, 1000])
+def test_the_factors_of_few_images_agree_with_their_covariances(counts, size):
+    features = [scale * torch.rand(count, 50) + 100 for scale, count in zip((1, 3), counts, strict=True)]
+    real, generated = (feature_statistics(iter(points.split(size))) for points in features)
+    for statistics, count in zip((real, generated), counts, strict=True):
+        assert (statistics.factor is not None) is (count < 50)
+        if statistics.factor is not None:
+            torch.testing.assert_close(statistics.factor @ statistics.factor.T, statistics.covariance)
+    plain = [FeatureStatistics(s.mean, s.covariance, s.count) for s in (real, generated)]
+    distance = frechet_distance(real=real, generated=generated)
+    assert distance == pytest.approx(frechet_distance(real=plain[0], generated=plain[1]), rel=FACTORS)
+    assert distance == pytest.approx(frechet_distance(real=plain[0], generated=generated), rel=FACTORS)
+
+
+def test_the_distance_of_few_images_takes_no_covariance_apart(monkeypatch):
+    def refuse(matrix):
+        raise AssertionError("a covariance was decomposed")
+
+    real, generated = feature_statistics(torch.randn(30, 50)), feature_statistics(torch.randn(20, 50))
+    for name in ("eigh", "cholesky_ex"):
+        monkeypatch.setattr(torch.linalg, name, refuse)
+    assert frechet_distance(real=real, generated=generated) > 1
+
+
+@pytest.mark.parametrize(("sizes", "few"), [([11], True), ([5, 5], True), ([5, 5, 1], False), ([12], False)])
+def test_a_factor_has_no_more_columns_than_features(sizes, few):
+    """A batch adds one for each of its images, and one for the shift of the mean."""
+    statistics = feature_statistics(torch.randn(size, 12) for size in sizes)
+    assert (statistics.factor is not None) is few
 
 
 def test_features_that_never_vary_are_left_out_of_the_root():

@@ -29,6 +29,7 @@ from sigmae.posteriors import diagonal_gaussian
 VALUES, LATENT, VARIANCE = 7, 3, 0.3
 SINGLE = 2e-5  # what float32 weights and decodings cost, in nats, where the answer is exact
 QUADRATURE = 1e-4  # of the trapezoidal rule below, beside the draws' own error
+ROUNDING = 1e-4  # nats: of float32 decodings of other sizes
 SIGMAS = 5  # standard errors that a fixed seed may be off
 
 
@@ -75,7 +76,7 @@ def x():
 
 def test_the_true_posterior_gives_the_likelihood_exactly(x):
     model = linear_model()
-    result = log_likelihood(model, x, count=20, chunk=8)
+    result = log_likelihood(model, x, count=20, elements=8 * VALUES)
     torch.testing.assert_close(result.values, marginal(model, x), atol=SINGLE, rtol=0)
     torch.testing.assert_close(result.effective, torch.full((6,), 20.0).double(), atol=1e-3, rtol=0)
     assert result.warning is None
@@ -306,11 +307,11 @@ def test_few_draws_that_carry_the_weight_are_warned_of(x):
 def test_an_image_is_scored_alike_in_any_company_and_for_any_run(x):
     model = linear_model(1.3)
     state = torch.get_rng_state()
-    result = log_likelihood(model, x, count=64, chunk=200)
-    again = log_likelihood(model, x[:2], count=64, chunk=200)
+    result = log_likelihood(model, x, count=64, elements=200 * VALUES)
+    again = log_likelihood(model, x[:2], count=64, elements=200 * VALUES)
     torch.testing.assert_close(result.values[:2], again.values, atol=SINGLE, rtol=0)
-    assert result.values.equal(log_likelihood(model, x, count=64, chunk=200).values)
-    assert not result.values.isclose(log_likelihood(model, x, count=64, chunk=200, seed=1).values).any()
+    assert result.values.equal(log_likelihood(model, x, count=64, elements=200 * VALUES).values)
+    assert not result.values.isclose(log_likelihood(model, x, count=64, elements=200 * VALUES, seed=1).values).any()
     assert torch.get_rng_state().equal(state)
 
 
@@ -318,9 +319,75 @@ def test_an_image_is_scored_alike_in_any_company_and_for_any_run(x):
 def test_no_more_codes_are_decoded_at_once_than_the_chunk(x, count, chunk):
     model, sizes = linear_model(), []
     model.decoder.register_forward_hook(lambda layer, inputs, outputs: sizes.append(len(outputs)))
-    log_likelihood(model, x, count=count, chunk=chunk)
+    log_likelihood(model, x, count=count, elements=chunk * VALUES + 1)
     assert max(sizes) <= chunk
     assert sum(sizes) == count * len(x)
+
+
+@pytest.mark.parametrize("kind", [Gaussian(VARIANCE), Gaussian("learned", "diag"), Bernoulli()])
+def test_how_much_is_decoded_at_once_changes_rounding_alone(x, kind):
+    """Below and above the number of draws that are made at once, for one image at a time and for all."""
+    model, images, count = perceptron(kind), x[:2].sigmoid(), 2100
+    whole = log_likelihood(model, images, count=count, elements=len(images) * count * VALUES)
+    bound = elbo(model, images, samples=count, elements=len(images) * count * VALUES)
+    for draws in (90, 1000, 1500, 2100):
+        result = log_likelihood(model, images, count=count, elements=draws * VALUES)
+        torch.testing.assert_close(result.values, whole.values, atol=ROUNDING, rtol=0)
+        torch.testing.assert_close(result.effective, whole.effective, atol=0, rtol=10 * ROUNDING)
+        again = elbo(model, images, samples=count, elements=draws * VALUES)
+        torch.testing.assert_close(again, bound, atol=ROUNDING, rtol=0)
+
+
+class Opaque(nn.Module):
+    """A decoder whose layers cannot be looked at."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, z):
+        return self.layers(z)
+
+
+def perceptron(likelihood, *, opaque=False, bias=True, hidden=5, event=(VALUES,)):
+    """A decoder that ends in a linear layer."""
+    torch.manual_seed(3)
+    last = nn.Linear(hidden, math.prod(event), bias=bias)
+    decoder = nn.Sequential(nn.Linear(LATENT, hidden), nn.ReLU(), last, nn.Unflatten(1, event))
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(event), 2 * LATENT))
+    objective = Objective(DiagonalGaussian(), MonteCarlo(), likelihood, KL())
+    config = ModelConfig("test", event, LATENT, {}, None)
+    return Autoencoder(encoder, Opaque(decoder) if opaque else decoder, objective, config=config)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(1e-2), Gaussian("optimal"), SquaredError()])
+@pytest.mark.parametrize(
+    ("bias", "hidden", "event"), [(True, 5, (VALUES,)), (False, 3, (2, 4, 4)), (True, 9, (VALUES,))]
+)
+def test_a_last_layer_without_its_rotation_scores_alike(likelihood, bias, hidden, event):
+    images = torch.rand(4, *event)
+    variance = 1e-2 if isinstance(likelihood, SquaredError) else None
+    for metric, options in ((log_likelihood, {"count": 50}), (elbo, {"samples": 50})):
+        found, expected = (
+            metric(model, images, variance=variance, **options)
+            for model in (
+                perceptron(likelihood, opaque=opaque, bias=bias, hidden=hidden, event=event) for opaque in (False, True)
+            )
+        )
+        if metric is log_likelihood:
+            assert found.constant == expected.constant
+            torch.testing.assert_close(found.effective, expected.effective, atol=0, rtol=1e-3)
+            found, expected = found.values, expected.values
+        torch.testing.assert_close(found, expected, atol=0, rtol=SINGLE)
+
+
+def test_a_wide_last_layer_is_not_computed_in_full():
+    """Only the hidden layer runs as it is; narrow ones, and those with several variances, run whole."""
+    for likelihood, hidden, full in ((Gaussian(), 5, 0), (Gaussian(), 9, 1), (Gaussian("learned", "diag"), 5, 1)):
+        model, calls = perceptron(likelihood, hidden=hidden), []
+        model.decoder[2].register_forward_hook(lambda layer, inputs, outputs, calls=calls: calls.append(1))
+        log_likelihood(model, torch.rand(2, VALUES), count=10)
+        assert bool(calls) is bool(full)
 
 
 def test_the_model_is_left_as_it_was(x):

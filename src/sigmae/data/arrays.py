@@ -1,6 +1,7 @@
 """Arrays in memory, .npy and .npz files: checked, and brought to one layout."""
 
 import math
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Split
+from sigmae.data.mapped import HELD
 from sigmae.data.pictures import MEMORY_LIMIT
 from sigmae.data.splits import divided, two_ways
 from sigmae.errors import SigmaeError
@@ -22,14 +24,18 @@ from sigmae.errors import SigmaeError
 Array = npt.NDArray[Any] | Tensor
 Labels = Array | list[Any]
 CHANNELS = (1, 3, 4)
+CHECKED_AT_ONCE = 1 << 24  # values
 IMAGE_KEYS, LABEL_KEYS = ("images", "x", "data"), ("labels", "y")
 
 
 def from_arrays(images: Array, labels: Labels | None = None, name: str = "array") -> Dataset:
-    """A data set of `examples(images)`, split 80, 10 and 10 percent by the fixed permutation."""
+    """A data set of `examples(images)`, split 80, 10 and 10 percent by the fixed permutation.
+
+    Of an array that is `streamed` the splits are on disk as well.
+    """
     checked = examples(images, name)
     classes, names = (None, ()) if labels is None else label_numbers(labels, len(checked), name)
-    return divided(name, Split(checked, classes), names)
+    return divided(name, Split(checked, classes), names, on_disk=streamed(images))
 
 
 def from_mapping(arrays: Mapping[str, Array], name: str) -> Dataset:
@@ -51,13 +57,15 @@ def from_mapping(arrays: Mapping[str, Array], name: str) -> Dataset:
 
 
 def load_file(path: Path) -> Dataset:
-    """A .npy or .npz file; pickled objects in it are refused."""
+    """A .npy or .npz file; pickled objects in it are refused, and a large .npy file is not read into memory."""
     try:
         if is_zipfile(path):
             with ZipFile(path) as members:
                 size = sum(member.file_size for member in members.infolist())
             if size > MEMORY_LIMIT:
                 raise SigmaeError(f"{path} would inflate to {size:,} bytes, over {MEMORY_LIMIT:,}: split it.")
+        elif path.stat().st_size > HELD:
+            return replace(from_arrays(np.load(path, "r", allow_pickle=False), name=str(path)), name=path.stem)
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             whole = isinstance(loaded, np.ndarray)
@@ -68,6 +76,11 @@ def load_file(path: Path) -> Dataset:
             "or is of another kind; save it again with numpy.save or numpy.savez."
         ) from error
     return replace(dataset, name=path.stem)
+
+
+def streamed(array: Array) -> bool:
+    """Whether the array is a large file that is mapped into memory, and shall stay on disk."""
+    return isinstance(array, np.memmap) and array.nbytes > HELD
 
 
 def examples(array: Array, name: str) -> Shaped[Tensor, "count ..."]:
@@ -91,7 +104,7 @@ def examples(array: Array, name: str) -> Shaped[Tensor, "count ..."]:
     if tensor.ndim > 2:
         tensor = _channels_first(tensor, name)
     _check_values(tensor, name)
-    return tensor
+    return tensor if streamed(array) else tensor.contiguous()
 
 
 def to_tensor(array: Array, name: str) -> Tensor:
@@ -102,7 +115,9 @@ def to_tensor(array: Array, name: str) -> Tensor:
     if kind not in ("uint8", "float16", "bfloat16", "float32", "float64"):
         raise SigmaeError(f"{name} has values of type {kind}: convert them to uint8 from 0 to 255, or to float.")
     if isinstance(array, np.ndarray):
-        array = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a mapped file must not be written to: nothing does
+            array = torch.from_numpy(np.require(array, requirements=["C"] if streamed(array) else ["C", "W"]))
     return array.detach().cpu() if kind == "uint8" else array.detach().to("cpu", torch.float32)
 
 
@@ -156,14 +171,16 @@ def _channels_first(tensor: Tensor, name: str) -> Tensor:
             f"{name} has shape {shape}, and which axis holds 1, 3 or 4 channels, the second or the last, is not clear: "
             "build a sigmae.data.Dataset, whose images are [count, channels, height, width]."
         )
-    return tensor if second else tensor.permute(0, 3, 1, 2).contiguous()
+    return tensor if second else tensor.permute(0, 3, 1, 2)
 
 
 def _check_values(tensor: Tensor, name: str) -> None:
-    low, high = (bound.item() for bound in tensor.aminmax())
+    rows = max(1, CHECKED_AT_ONCE // tensor[0].numel())
+    bounds = torch.stack([torch.stack([*part.aminmax()]) for part in tensor.split(rows)])
+    low, high = bounds[:, 0].min().item(), bounds[:, 1].max().item()
     if not math.isfinite(low + high):
         wrong = ~torch.isfinite(tensor)
-        first = np.unravel_index(int(wrong.view(-1).byte().argmax()), tensor.shape)
+        first = np.unravel_index(int(wrong.reshape(-1).byte().argmax()), tensor.shape)
         raise SigmaeError(
             f"{name} has {int(wrong.sum()):,} values that are NaN or infinite, the first at {list(map(int, first))} "
             f"of {list(tensor.shape)}: remove or replace them."

@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Split
+from sigmae.data.mapped import reordered
 from sigmae.errors import SigmaeError
 
 Rows = Int64[Tensor, " _rows"]
@@ -38,10 +39,16 @@ def two_ways(count: int, name: str, part: int = 10) -> tuple[Rows, Rows]:
     return order[:-held], order[-held:]
 
 
-def divided(name: str, whole: Split, label_names: tuple[str, ...] = ()) -> Dataset:
-    """A data set whose splits are drawn from `whole` by the fixed permutation."""
-    train, validation, test = three_ways(len(whole), name)
-    return Dataset(name, whole[train], whole[validation], whole[test], label_names)
+def divided(name: str, whole: Split, label_names: tuple[str, ...] = (), *, on_disk: bool = False) -> Dataset:
+    """A data set whose splits are drawn from `whole` by the fixed permutation, in memory or `on_disk`."""
+    ways = three_ways(len(whole), name)
+    if not on_disk:
+        train, validation, test = (whole[rows] for rows in ways)
+    else:
+        parts = reordered(whole.images, torch.cat(ways)).split([len(rows) for rows in ways])
+        labels = (None if whole.labels is None else whole.labels[rows] for rows in ways)
+        train, validation, test = map(Split, parts, labels)
+    return Dataset(name, train, validation, test, label_names)
 
 
 def last_held_out(name: str, train: Split, test: Split, part: int, label_names: tuple[str, ...]) -> Dataset:

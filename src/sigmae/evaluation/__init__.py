@@ -93,6 +93,7 @@ METRICS = {
     "aggregate_divergence": Metric(
         "latent", "KL of a Gaussian fit of held-out codes to the prior.", latent.aggregate_divergence
     ),
+    "energy_distance": Metric("latent", "Energy distance of held-out codes from the prior.", latent.energy),
     "entropy": Metric("latent", "Entropy of whitened held-out codes by three estimators.", latent.entropy),
     "mutual_information": Metric("latent", "Upper bound of I(x; z), leave-one-out.", latent.mutual_information),
     "collapse": Metric("latent", "Collapsed latents, and the divergence of each from the prior.", latent.collapse),

@@ -9,6 +9,7 @@ from sigmae.evaluation.rows import Row
 from sigmae.evaluation.stages import Stages
 from sigmae.metrics import aggregate
 from sigmae.metrics.collapse import active_units, collapsed, divergences, mean_divergences
+from sigmae.metrics.energy import energy_distance
 from sigmae.posteriors import diagonal_gaussian, FullGaussian
 from sigmae.seeds import generator
 
@@ -31,6 +32,17 @@ def aggregate_divergence(stages: Stages) -> list[Row]:
         value = aggregate.gaussian_divergence(points, scale=scale)
         protocol = f"Gaussian fit of {FITTED[of]} of q of the test split, against N(0, {scale**2:.4g} I)"
         rows.append(Row("aggregate_divergence", of, value, "nats", len(z), protocol))
+    return rows
+
+
+def energy(stages: Stages) -> list[Row]:
+    """Energy distance of held-out codes from the prior that the method aims at."""
+    z, scale = held_out(stages), stages.model.objective.prior_scale
+    rows = []
+    for of, points in points_of(stages, z).items():
+        stages.tell(f"energy distance of {of}")
+        protocol = f"{FITTED[of]} of q of the test split, against N(0, {scale**2:.4g} I); unbiased"
+        rows.append(Row("energy_distance", of, energy_distance(points, scale=scale), "code", len(z), protocol))
     return rows
 
 

@@ -141,11 +141,12 @@ class Stages:
 
         def compute() -> Tensors:
             found = feature_statistics(self.features_of(of))
-            return {"mean": found.mean, "covariance": found.covariance, "count": torch.tensor(found.count)}
+            factor = {} if found.factor is None else {"factor": found.factor.contiguous()}
+            return {"mean": found.mean, "covariance": found.covariance, "count": torch.tensor(found.count)} | factor
 
         name = f"{self.known_features.name}-statistics-{of}"
         found = self.kept(name, self.origin(of), compute, self.shelf_of(of))
-        return FeatureStatistics(found["mean"], found["covariance"], int(found["count"]))
+        return FeatureStatistics(found["mean"], found["covariance"], int(found["count"]), found.get("factor"))
 
     def distance(self, of: str) -> float:
         """The Fréchet distance to the test split."""

@@ -7,8 +7,7 @@ cross-entropies, which are densities for binary images alone.
 """
 
 import math
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +21,16 @@ from sigmae.data import scaled
 from sigmae.errors import SigmaeError
 from sigmae.jacobians import Decoder, push_forward
 from sigmae.latent_regularizers import kl_to_prior
-from sigmae.likelihoods import Bernoulli, Gaussian, Likelihood, LOG_2_PI, spread_correction, SquaredError
+from sigmae.likelihoods import Bernoulli, Gaussian, Likelihood, LOG_2_PI, spread_correction
 from sigmae.metrics.inference import draws_of, evaluating, examples, finite, in_float64, mean_decoder
+from sigmae.metrics.scoring import require_variance, scorer
 from sigmae.model import Autoencoder
 from sigmae.posteriors import factor_columns
 from sigmae.propagations import decode_points, DecodedPoints
 from sigmae.seeds import generator
 
-DECODED_AT_ONCE = 1000
+DECODED_AT_ONCE = 1 << 17  # numbers; the layers before may have fifty times as many
+DRAWN_AT_ONCE = 1000  # a fixed number, since a generator's normal draws depend on how many it is asked for
 DERIVATIVES_AT_ONCE = 1 << 24
 FEW = 10
 
@@ -87,22 +88,22 @@ def elbo(
     samples: int = 100,
     variance: float | None = None,
     seed: int = 0,
-    chunk: int = DECODED_AT_ONCE,
+    elements: int = DECODED_AT_ONCE,
 ) -> Float64[Tensor, " count"]:
     """E_q ln p(x|z) - KL(q(z|x) || N(0, I)) of each image in nats: the evidence lower bound, higher is better.
 
     The expectation is a mean over `samples` draws of q, the divergence in closed form; unbiased, and below ln p(x)
     in expectation. `variance` scores by N(x; mean image, variance I) in place of the model's own p(x|z), and must be
     given where that is a squared error. Source: Kingma and Welling 2014, equation 3, with beta = 1 whatever training
-    used. Decodes `samples` codes for each image, at most `chunk` at once. It misleads as a likelihood: a poor encoder
-    lowers it, and models are comparable only at the same variance, or each at its best one.
+    used. Decodes `samples` codes for each image, at most `elements` numbers at once. As a likelihood it misleads: a
+    poor encoder lowers it, and models are comparable only at the same variance, or each at its best one.
     """
-    p, decode = _scorer(model, variance)
-    batch = examples(model, images)
+    score, batch = scorer(model, variance), examples(model, images)
     with evaluating(model):
         values = []
-        for q, x, decoded in _decoded_draws(model, decode, batch, samples, seed, chunk):
-            distortion = sum((p.distortion(part.outputs, x).sum(0) for part in decoded), x.new_zeros(len(x)))
+        for q, x, decoded in _decoded_draws(model, score.decode, batch, samples, seed, elements):
+            target, left_out = score.target(x)
+            distortion = sum((score.distortion(part.outputs, target).sum(0) for part in decoded), samples * left_out)
             values.append(-distortion / samples - kl_to_prior(q))
     return finite(torch.cat(values), "ELBO")
 
@@ -114,32 +115,33 @@ def log_likelihood(
     count: int = 5000,
     variance: float | None = None,
     seed: int = 0,
-    chunk: int = DECODED_AT_ONCE,
+    elements: int = DECODED_AT_ONCE,
 ) -> LogLikelihood:
     """ln 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x), K = `count`: importance-sampled ln p(x) in nats.
 
     Higher is better. Exact where q is the true posterior, else below ln p(x) in expectation and rising with K.
     Source: Burda et al. 2016, Section 5; the sampling-free paper takes K = 50,000 for Tables 2 and 5 and, by its
-    reference set-up, 5,000 for Table 3. `variance` as in `elbo`. Every image is encoded once; at most `chunk` images
-    exist at once, whatever K is, and K codes are decoded for each image. Results are the same for the same seed and
-    chunk, and an image's do not depend on the others. It misleads where the effective sample size, 1 / sum of the
-    squared normalised weights, is small (see `LogLikelihood.warning`): narrow posteriors miss mass.
+    reference set-up, 5,000 for Table 3. `variance` as in `elbo`. Every image is encoded once and K of its codes are
+    decoded, whose images are at most `elements` numbers at once, whatever K is. Results are the same for the same
+    seed, but for rounding whatever `elements` is, and an image's do not depend on the others. It misleads where the
+    effective sample size, 1 / sum of the squared normalised weights, is small (see `LogLikelihood.warning`): narrow
+    posteriors miss mass.
     """
-    p, decode = _scorer(model, variance)
-    batch = examples(model, images, least=2)
+    score, batch = scorer(model, variance), examples(model, images, least=2)
     totals, squares = [], []
     with evaluating(model):
-        for q, x, decoded in _decoded_draws(model, decode, batch, count, seed, chunk):
+        for q, x, decoded in _decoded_draws(model, score.decode, batch, count, seed, elements):
+            target, left_out = score.target(x)
             total = square = x.new_full((len(x),), -math.inf)
             for part in decoded:
-                weights = -p.distortion(part.outputs, x) - log_ratio(q, part)
+                weights = -score.distortion(part.outputs, target) - log_ratio(q, part)
                 total = torch.logaddexp(total, weights.logsumexp(0))
                 square = torch.logaddexp(square, (2 * weights).logsumexp(0))
-            totals.append(total)
-            squares.append(square)
+            totals.append(total - left_out)
+            squares.append(square - 2 * left_out)
     total = finite(torch.cat(totals), "log-likelihood")
     effective = (2 * total - torch.cat(squares).cpu()).exp()
-    return LogLikelihood(total - math.log(count), effective, count, _constant(p, batch[0].numel()))
+    return LogLikelihood(total - math.log(count), effective, count, _constant(score.p, batch[0].numel()))
 
 
 def linearized_log_likelihood(
@@ -168,7 +170,7 @@ def linearized_log_likelihood(
             f"A linearized likelihood integrates over one Gaussian, got a {type(density).__name__}: "
             "fit the density 'gaussian' to the codes."
         )
-    _require_variance(variance)
+    require_variance(variance)
     batch, decode = examples(model, images), mean_decoder(model)
     rows = max(1, elements // (batch[0].numel() * (density.event_shape[0] + 1)))
     with evaluating(model):
@@ -194,56 +196,33 @@ def _linearized(
     return -plain - spread_correction(residual, columns[:-1], gamma=1.0, logdet_weight=1.0)
 
 
-def _scorer(model: Autoencoder, variance: float | None) -> tuple[Likelihood, Decoder]:
-    """p(x|z) in float64, and the decoder whose outputs it scores."""
-    posterior, likelihood = model.objective.posterior, model.objective.likelihood
-    if not posterior.has_density:
-        raise SigmaeError(
-            f"A {type(posterior).__name__} posterior is a point: there is no bound, and nothing to weigh samples by; "
-            "linearized_log_likelihood is of such models, with a Gaussian density of their codes."
-        )
-    if variance is not None:
-        _require_variance(variance)
-        return Gaussian(variance), _for_float64(mean_decoder(model))
-    if not likelihood.is_density:
-        raise SigmaeError(
-            f"{type(likelihood).__name__} is no density p(x|z), so x has no likelihood: pass variance= to score by a "
-            f"Gaussian of the decoder's image{_implied(likelihood)}."
-        )
-    return deepcopy(likelihood).double().eval(), _for_float64(model.decoder)
-
-
-def _for_float64(decode: Decoder) -> Decoder:
-    return lambda z: decode(z.float()).double()
-
-
-def _implied(likelihood: Likelihood) -> str:
-    match likelihood:
-        case SquaredError(reduction="sum", weight=weight):
-            return f"; {0.5 / weight:g} makes it this error and a constant"
-        case SquaredError(weight=weight):
-            return f"; {0.5 / weight:g} times the number of values makes it this error and a constant"
-    return ""
-
-
-def _require_variance(variance: float) -> None:
-    if not 0 < variance < math.inf:
-        raise SigmaeError(f"A variance is above 0 and finite, got {variance}: take the mean squared error per value.")
-
-
 def _decoded_draws(
-    model: Autoencoder, decode: Decoder, images: Tensor, count: int, seed: int, chunk: int
+    model: Autoencoder, decode: Decoder, images: Tensor, count: int, seed: int, elements: int
 ) -> Iterator[tuple[Distribution, Float64[Tensor, "batch *event"], Iterator[DecodedPoints]]]:
-    """Group by group of images: q, x, and `count` draws of q with what is decoded from them, by chunks of points."""
-    if count < 1 or chunk < 1:
-        raise SigmaeError(f"One or more draws are decoded, one or more at once; got {count} draws and chunk={chunk}.")
+    """Group by group of images: q, x, and `count` draws of q with what is decoded from them, a part at a time."""
+    if count < 1 or elements < 1:
+        raise SigmaeError(
+            f"One or more draws are decoded, one or more numbers at once; got {count} draws and elements={elements}."
+        )
+    chunk = max(1, elements // images[0].numel())
     rows = max(1, chunk // count)
-    sizes = [min(chunk, count - start) for start in range(0, count, chunk)]
     for first in range(0, len(images), rows):
         part = images[first : first + rows]
         q, x = in_float64(model.posterior(part)), scaled(part.to(model.device)).double()
         generators = [generator(seed, "draws of q", row) for row in range(first, first + len(part))]
-        yield q, x, (decode_points(decode, draws_of(q, size, generators)) for size in sizes)
+        draws = _draws(q, count, generators, chunk)
+        yield q, x, (decode_points(lambda z: decode(z.float()), points) for points in draws)
+
+
+def _draws(
+    q: Distribution, count: int, generators: Sequence[torch.Generator], chunk: int
+) -> Iterator[Float64[Tensor, "points batch latent"]]:
+    """`count` draws, at most `chunk` at once; the same ones for every chunk."""
+    sizes = [min(DRAWN_AT_ONCE, count - start) for start in range(0, count, DRAWN_AT_ONCE)]
+    together = max(1, chunk // DRAWN_AT_ONCE)
+    for first in range(0, len(sizes), together):
+        drawn = torch.cat([draws_of(q, size, generators) for size in sizes[first : first + together]])
+        yield from drawn.split(chunk)
 
 
 def _constant(p: Likelihood, values: int) -> float | None:

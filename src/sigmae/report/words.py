@@ -37,6 +37,7 @@ GROUPS = {
         "Latent space",
         {
             "aggregate_divergence": "Divergence of the aggregate posterior from the prior",
+            "energy_distance": "Energy distance of the aggregate posterior from the prior",
             "entropy-floored": "Entropy, the aggregate VAE's estimator",
             "entropy-leave-one-out": "Entropy, leave-one-out",
             "entropy-nearest-neighbour": "Entropy, nearest neighbours",
