@@ -159,7 +159,7 @@ class BareLoop:
 
     def step(self, indices: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """One step, and its loss."""
-        x = self.images[indices]
+        x = self.images.index_select(0, indices)
         if self.loss is None:
             loss: Tensor = self.model.objective(self.model, x).loss
         else:

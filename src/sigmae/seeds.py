@@ -18,9 +18,21 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(seed, *purpose))
 
 
+def reseed(seed: int) -> None:
+    """Seed torch's global generators where there is a device that draws from them.
+
+    `torch.manual_seed` does too, and without a GPU keeps a request to seed one, with a stack trace, at every call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     """Run a block on torch's global generators seeded for a purpose; afterwards they are as before."""
     with torch.random.fork_rng():
-        torch.manual_seed(derived_seed(seed, *purpose))
+        reseed(derived_seed(seed, *purpose))
         yield

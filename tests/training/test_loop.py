@@ -117,6 +117,17 @@ def test_every_method_takes_a_step_in_bfloat16_as_a_gpu_casts(blobs, name, monke
     assert all(math.isfinite(value) for value in history[-1]["train"].values())
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision", "warned"), [("AVX2", "bf16", 1), ("AVX2", "32", 0), ("AVX512", "bf16", 0)]
+)
+def test_16_bits_on_a_processor_without_them_are_warned_of(capability, precision, warned, blobs, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    told = []
+    train(model_for(blobs), blobs, TrainingConfig(epochs=1, batch_size=40, precision=precision), warn=told.append)
+    assert len(told) == warned
+    assert all("use --precision 32" in sentence for sentence in told)
+
+
 def test_early_stopping_and_the_plateau_schedule(blobs):
     model = model_for(blobs)
     settings = TrainingConfig(epochs=200, batch_size=20, lr=0.3, patience=4, plateau_patience=1)

@@ -14,7 +14,7 @@ from sigmae.report import read_evaluation
 from sigmae.runs.environment import environment
 from sigmae.settings import DataConfig
 
-MAY_CHANGE = ("sigmae", "citation", "data.data_dir")  # of a run that is continued
+MAY_CHANGE = ("sigmae", "citation", "data.data_dir", "training.compile")  # of a run that is continued
 
 
 def open_run(folder: Path, config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -19,11 +20,12 @@ from sigmae.files import write_text
 from sigmae.model import Autoencoder
 from sigmae.objective import Terms
 from sigmae.parts import Moment, Part
-from sigmae.seeds import derived_seed, generator
+from sigmae.seeds import derived_seed, generator, reseed
 from sigmae.settings import TrainingConfig
 from sigmae.signals import Interrupted, stop_on_signals, StopRequest
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
+from sigmae.training.compiled import compiled, failures_explained
 from sigmae.training.opponents import opponents
 from sigmae.training.state import Progress, State
 
@@ -89,6 +91,8 @@ def train(
     check_fit(model, data, config)
     keep_memory()
     fabric = fabric or make_fabric(config.precision)
+    if config.precision == "bf16" and fabric.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        warn("This processor computes in bfloat16 many times more slowly than in 32 bits: use --precision 32.")
     loop = Loop(model, data, config, folder, observe, fabric)
     loop.restore(warn)
     with stop_on_signals() as stop:
@@ -133,8 +137,11 @@ class Loop:
             threshold_mode="abs",
         )
         self.model = model
-        self.wrapped, self.optimizer = fabric.setup(model, optimizer)
         self.parts: Sequence[Part] = list(model.objective.parts().values())
+        stepped = compiled(model, fabric.device, self.parts) if config.compile else model
+        wrapped, self.optimizer = fabric.setup(stepped, optimizer)
+        self.wrapped = stepped if in_plain_floats(fabric) else wrapped
+        self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
         self.state = State(model, optimizer, schedule, [opponent.optimizer for opponent in self.opponents])
         self.steps = len(data.train) // config.batch_size
@@ -185,18 +192,20 @@ class Loop:
                 f"a batch of {size}: use --batch-size {max(1, len(candidates) // 2)}."
             )
         rank, ranks = self.fabric.global_rank, self.fabric.world_size
+        indices = candidates[order].to(self.images.device)  # a copy at every step would make a GPU wait
         for batch in range(progress.batch, self.steps):
-            yield candidates[order[batch * size : (batch + 1) * size][rank::ranks]]
+            yield indices[batch * size : (batch + 1) * size][rank::ranks]
 
     def step(self, indices: Tensor) -> None:
         """One step of the model, and one of each opponent."""
-        torch.manual_seed(self.noise_seed())
+        reseed(self.noise_seed())
         for part in self.parts:
             part.begin_step(self.moment())
-        x = scaled(self.images[indices.to(self.images.device)].to(self.fabric.device))
-        terms: Terms = self.wrapped(x)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(terms.loss)
+        x = scaled(self.images.index_select(0, indices).to(self.fabric.device))
+        self.optimizer.zero_grad(set_to_none=True)  # first: the next CUDA graph lies where these gradients are
+        with self.failures():
+            terms: Terms = self.wrapped(x)
+            self.fabric.backward(terms.loss)
         if self.config.clip is not None:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.config.clip)
         self.optimizer.step()
@@ -271,7 +280,7 @@ class Loop:
         for hook in self.parts:
             hook.begin_validation(self.moment())
         images = self.data.validation.images[: self.config.validation_examples]
-        torch.manual_seed(derived_seed(self.config.seed, "validation"))
+        reseed(derived_seed(self.config.seed, "validation"))
         total = torch.zeros(3, dtype=torch.float64)
         for part in images.tensor_split(max(1, len(images) // self.config.batch_size)):
             with self.fabric.autocast():
@@ -318,6 +327,11 @@ class Loop:
         else:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def in_plain_floats(fabric: "Fabric") -> bool:
+    """Whether one device computes in 32 bits, so that Fabric's wrapper of the model has nothing to do but take time."""
+    return fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
 
 
 def run_epoch(loops: Sequence[Loop], step: Callable[[Sequence[Tensor]], None], stop: StopRequest) -> None:

@@ -54,7 +54,7 @@ class Together:
         """One step of every run, on its own batch."""
         runs = torch.arange(len(self.loops), device=self.fabric.device)
         indices = torch.stack(list(batches)).to(self.images.device)
-        x = scaled(self.images[indices].to(self.fabric.device))
+        x = scaled(self.images.index_select(0, indices.flatten()).to(self.fabric.device)).unflatten(0, indices.shape)
         noise = partial(Noise, [loop.noise_seed() for loop in self.loops])
         with self.fabric.autocast():
             terms = vmap(partial(self.terms, noise), randomness="same")(self.stacked_weights(), self.rest, x, runs)

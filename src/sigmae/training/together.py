@@ -138,6 +138,8 @@ def can_train_together(
         return "Runs that are trained together differ in nothing but their seeds."
     if first.patience is not None:
         return "With patience, runs end at different epochs."
+    if first.compile:
+        return "A compiled step is that of one run."
     fabric = fabric or make_fabric(first.precision)
     if fabric.world_size > 1:
         return "Several devices share the batches of one run, and not several runs."
