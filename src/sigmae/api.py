@@ -20,7 +20,7 @@ from sigmae.plugins import resolve
 from sigmae.recipes import Method, METHODS
 from sigmae.runs import evaluate_run, fit_densities, open_run, train_run
 from sigmae.seeds import seeded
-from sigmae.settings import DataConfig, TrainingConfig
+from sigmae.settings import DataConfig, DEFAULT_METHOD, TrainingConfig
 from sigmae.training import check_fit, make_fabric, train
 
 Modules = tuple[nn.Module, nn.Module]
@@ -88,7 +88,7 @@ def configured(
 
 def fit(
     source: Any,
-    method: str | Objective = "vae",
+    method: str | Objective = DEFAULT_METHOD,
     *,
     latent_dim: int = 16,
     network: str | Modules | None = None,

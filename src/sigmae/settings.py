@@ -5,6 +5,8 @@ from typing import Literal
 
 from sigmae.errors import SigmaeError
 
+DEFAULT_METHOD = "ar-iso-i"  # docs/methods.md says why
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -30,6 +32,8 @@ class TrainingConfig:
     """One number for weights, order of the data, noise and densities."""
     precision: Literal["32", "bf16"] = "32"
     """Arithmetic: 32-bit floats, or bfloat16 where it is safe."""
+    compile: bool = False
+    """Generate code for the step, by torch.compile: a wait at the start, and faster steps."""
     clip: float | None = None
     """Largest norm of the gradient; larger ones are scaled down to it."""
     patience: int | None = None

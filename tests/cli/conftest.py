@@ -68,7 +68,7 @@ def train(sigmae) -> Command:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """A finished VAE of the digits: only to be read."""
+    """A finished run of the default method on digits: only to be read."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()), pytest.raises(SystemExit) as stopped:
         main(["train", "digits", *QUICK, "--out", str(folder)])

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from sigmae.cli.app import app, Flag, Many
 from sigmae.errors import SigmaeError
-from sigmae.settings import TrainingConfig
+from sigmae.settings import DEFAULT_METHOD, TrainingConfig
 
 
 @app.command
@@ -15,7 +15,7 @@ def train(
     source: str,
     /,
     *,
-    method: str = "vae",
+    method: str = DEFAULT_METHOD,
     out: Path | None = None,
     latent_dim: int = 16,
     network: str | None = None,
