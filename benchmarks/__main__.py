@@ -86,7 +86,7 @@ def parsed(arguments: list[str]) -> Options:
 
 
 def main(arguments: list[str]) -> None:
-    """Run what is asked for, and keep each benchmark as soon as it is done."""
+    """Run what is asked for, and keep each number as soon as it is there."""
     options = parsed(arguments)
     chosen = options.names or list(NAMES)
     rounds, warmup = (1, 0) if options.toy else (options.rounds, 2)
@@ -96,8 +96,8 @@ def main(arguments: list[str]) -> None:
             outcome = measured(comparison, rounds=rounds, warmup=warmup, clock=options.clock)
             print(line(name, outcome), flush=True)
             found.append(record(name, outcome) | {"clock": options.clock} | machine())
-        if not options.toy:
-            keep(options.out, name, found)
+            if not options.toy:
+                keep(options.out, name, found)
 
 
 def keep(path: Path, name: str, found: list[dict[str, Any]]) -> None:
