@@ -40,7 +40,8 @@ class DecodedPoints:
         points, batch, _ = self.latents.shape
         if points == 1:
             return self.latents[0]
-        return self.latents[torch.randint(points, (batch,)), torch.arange(batch)]
+        device = self.latents.device
+        return self.latents[torch.randint(points, (batch,), device=device), torch.arange(batch, device=device)]
 
     @property
     def scored(self) -> "DecodedPoints":
