@@ -78,6 +78,17 @@ def section(name: str, found: Sequence[Record]) -> Iterator[str]:
     yield f"{circumstances(found)}"
 
 
+def first_report() -> Iterator[str]:
+    """From a fresh clone to the first report, where that was measured."""
+    path = HERE / "first-report.json"
+    if path.exists():
+        one = json.loads(path.read_text())
+        yield "## From a fresh clone to the first report"
+        circumstances = f"{one['processor']}, {one['threads']} threads, commit {one['commit'][:12]}"
+        yield f"`python -m benchmarks.first_report`: the parts of `make demo`, once. {circumstances}."
+        yield table(["part", "seconds"], [[name, f"{value:.1f}"] for name, value in one["seconds"].items()])
+
+
 def page(found: Sequence[Record]) -> str:
     """The whole page."""
     wanted = [one for one in found if one["met"] is not None]
@@ -85,6 +96,7 @@ def page(found: Sequence[Record]) -> str:
     parts = [OPENING, f"{met} of {len(wanted)} goals are met."]
     for name, group in groupby(found, key=lambda one: str(one["benchmark"])):
         parts += section(name, list(group))
+    parts += first_report()
     return "\n\n".join(parts) + "\n"
 
 
