@@ -9,12 +9,12 @@ never again once they were set. Run all of this with SIGMAE_KEEP_MEMORY=0 to see
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -33,7 +33,6 @@ LATENT, FACTORS = 16, 8
 ROUNDING, SHORT = 1e-5, 0.01  # largest share by which losses differ: both in 32 bits, one in bf16
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 Loss = Callable[[nn.Module, nn.Module, Tensor], Tensor]
-Precision = Literal["32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,11 @@ def new_model(
     return plan(data, method, latent_dim=LATENT, network=setting.network, settings=chosen, training=config).model
 
 
-def new_loop(
-    setting: Setting, method: str | Objective, *, precision: Precision = "32", options: Sequence[str] = ()
-) -> Loop:
-    """Our loop before its first step."""
-    data, config = random_images(setting), TrainingConfig(batch_size=setting.batch, precision=precision)
-    model = new_model(setting, method, data, config, options=options)
-    return loop_of(model, data, device="auto", batch_size=setting.batch, precision=precision)
+def new_loop(setting: Setting, method: str | Objective, *, options: Sequence[str] = (), **training: Any) -> Loop:
+    """Our loop before its first step; further words are fields of `TrainingConfig`."""
+    data, chosen = random_images(setting), {"batch_size": setting.batch} | training
+    model = new_model(setting, method, data, TrainingConfig(**chosen), options=options)
+    return loop_of(model, data, device="auto", **chosen)
 
 
 def first_batches(loop: Loop, setting: Setting) -> list[Tensor]:
@@ -215,23 +212,30 @@ def against_bare_loop(setting: Setting, method: str) -> Comparison:
     )
 
 
-def in_bf16(setting: Setting, method: str = "vae") -> Comparison:
-    """Our loop in bfloat16 and in 32 bits."""
-    precisions: tuple[Precision, ...] = ("bf16", "32")
-    loops = {precision: new_loop(setting, method, precision=precision) for precision in precisions}
-    batches = {precision: first_batches(loop, setting) for precision, loop in loops.items()}
+def of_two_loops(setting: Setting, loops: Mapping[str, Loop], **more: Any) -> Comparison:
+    """Two loops of ours: the first against the second."""
+    (ours, base), batches = loops, {side: first_batches(loop, setting) for side, loop in loops.items()}
 
     def difference() -> float:
-        half, single = (second_loss(loops[precision], batches[precision]) for precision in precisions)
-        return abs(half - single) / abs(single)
+        mine, other = (second_loss(loops[side], batches[side]) for side in (ours, base))
+        return abs(mine - other) / abs(other)
 
     return Comparison(
-        name=f"bf16, {method}, {setting.name}",
-        sides={precision: partial(our_steps, loop, batches[precision]) for precision, loop in loops.items()},
-        ours="bf16",
-        base="32",
-        goal=0.65 if setting.network == "mlp" else 0.75,
+        sides={side: partial(our_steps, loop, batches[side]) for side, loop in loops.items()},
+        ours=ours,
+        base=base,
         agree=difference,
+        **more,
+    )
+
+
+def in_bf16(setting: Setting, method: str = "vae") -> Comparison:
+    """Our loop in bfloat16 and in 32 bits."""
+    return of_two_loops(
+        setting,
+        {precision: new_loop(setting, method, precision=precision) for precision in ("bf16", "32")},
+        name=f"bf16, {method}, {setting.name}",
+        goal=0.65 if setting.network == "mlp" else 0.75,
         tolerance=SHORT,
         about=f"{setting.steps} steps of {setting.batch} images under autocast, weights in 32 bits. Agreement: the "
         "share by which the losses differ after a step.",

@@ -9,7 +9,6 @@ results/benchmarks/NAME.md says by hand what is to be said of a benchmark: what 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from runs import HERE, table
@@ -75,7 +74,7 @@ def section(name: str, found: Sequence[Record]) -> Iterator[str]:
     if (notes := NOTES / f"{name}.md").exists():
         yield notes.read_text().strip()
     yield table(["comparison", "what over what", "share", "goal", "floor", ""], [row(one) for one in found])
-    yield f"{circumstances(found)}"
+    yield circumstances(found)
 
 
 def first_report() -> Iterator[str]:
@@ -84,8 +83,8 @@ def first_report() -> Iterator[str]:
     if path.exists():
         one = json.loads(path.read_text())
         yield "## From a fresh clone to the first report"
-        circumstances = f"{one['processor']}, {one['threads']} threads, commit {one['commit'][:12]}"
-        yield f"`python -m benchmarks.first_report`: the parts of `make demo`, once. {circumstances}."
+        where = f"{one['processor']}, {one['threads']} threads, commit {one['commit'][:12]}"
+        yield f"`python -m benchmarks.first_report`: the parts of `make demo`, once. {where}."
         yield table(["part", "seconds"], [[name, f"{value:.1f}"] for name, value in one["seconds"].items()])
 
 
@@ -100,10 +99,5 @@ def page(found: Sequence[Record]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write(path: Path = PAGE) -> None:
-    """Write the page."""
-    path.write_text(page(records()))
-
-
 if __name__ == "__main__":
-    write()
+    PAGE.write_text(page(records()))
