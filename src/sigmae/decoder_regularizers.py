@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
-from sigmae.jacobians import Decoder, frozen_statistics, jacobian_columns
+from sigmae.jacobians import Decoder, frozen_statistics, jacobian_columns, Probed, push_forward, random_signs
 from sigmae.parts import Networks, Part, Sizes
 from sigmae.propagations import DecodedPoints
 
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 class DecoderRegularizer(Part):
     """A bound on how fast the decoder changes."""
 
+    def joined(self, decoder: nn.Module) -> nn.Module:
+        """What the objective decodes with: the decoder, or what works out on the way what this term needs of it."""
+        return decoder
+
     @abstractmethod
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
-        """The weighted term."""
+        """The weighted term; `decoder` is what `joined` made."""
 
 
 def layers_with_kernel(network: nn.Module) -> list[nn.Linear | _ConvNd]:
@@ -67,10 +71,9 @@ def scale_by(name: str, q: Distribution) -> Float[Tensor, " batch"]:
 class GradientPenalty(DecoderRegularizer):
     """weight · scale · ||J||_F², J = df/dz the decoder's Jacobian at the points that were decoded: RAE-GP and UAE.
 
-    "probe" is Hutchinson's unbiased estimate by one random sign per output and costs one more backward
-    pass; "exact" sums the squares of all columns of J and costs as many forward passes as there are latents.
-    Batch normalization in training mode ties the examples of a batch together: "probe" then measures the Jacobian
-    of the whole batch, "exact" that of every example at the batch's statistics.
+    "probe" is Hutchinson's unbiased estimate by one random sign per latent, ||J v||², pushed forward while the points
+    are decoded; "exact" sums the squares of all columns of J and costs as many forward passes as there are latents.
+    Both are of every example alone, batch normalization at the batch's statistics.
 
     `scale` is "none", or of Sigma "largest-variance", its largest diagonal entry, by which the UAE paper replaces
     "largest-eigenvalue". Gradients flow through it.
@@ -89,13 +92,16 @@ class GradientPenalty(DecoderRegularizer):
     def check(self, objective: "Objective") -> None:
         require_variance(self, self.scale, objective)
 
+    def joined(self, decoder: nn.Module) -> nn.Module:
+        return Probed(decoder) if self.estimate == "probe" else decoder
+
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
-        if self.estimate == "exact":
-            norms = exact_squared_norm(decoder, decoded.latents.flatten(0, 1)).view(decoded.latents.shape[:2])
-        elif torch.compiler.is_compiling():
-            norms = pulled_squared_norm(decoder, decoded.latents.flatten(0, 1)).view(decoded.latents.shape[:2])
+        if isinstance(decoder, Probed) and decoder.pushed is not None:
+            norms = decoder.pushed.flatten(1).square().sum(1)
         else:
-            norms = probed_squared_norm(*differentiable(decoded, decoder))
+            squared_norm = exact_squared_norm if self.estimate == "exact" else probed_squared_norm
+            norms = squared_norm(decoder, decoded.latents.flatten(0, 1))
+        norms = norms.view(decoded.latents.shape[:2])
         return self.weight * (scale_by(self.scale, q) * decoded.average(norms)).mean()
 
 
@@ -146,35 +152,9 @@ class OutputGradient(DecoderRegularizer):
         return (images.square() if self.outputs == "square" else images).sum()
 
 
-def differentiable(decoded: DecodedPoints, decoder: nn.Module) -> tuple[Tensor, Tensor]:
-    """Latents and outputs joined by a graph: those at hand, or decoded again where none was recorded."""
-    if torch.is_grad_enabled() and decoded.latents.requires_grad:
-        return decoded.latents, decoded.outputs
-    with torch.enable_grad(), frozen_statistics(decoder):
-        latents = decoded.latents.detach().requires_grad_()
-        return latents, decoder(latents.flatten(0, 1)).view_as(decoded.outputs)
-
-
-def probed_squared_norm(
-    latents: Float[Tensor, "*batch latent"], outputs: Float[Tensor, "*batch_and_event"]
-) -> Float[Tensor, "*batch"]:
-    """||v^T J||² with v random signs, whose expectation is ||J||_F²; differentiable once more."""
-    signs = torch.empty_like(outputs).bernoulli_(0.5).mul_(2).sub_(1)
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(outputs, latents, signs, create_graph=True)
-    return gradient.square().sum(-1)
-
-
-def pulled_squared_norm(decoder: nn.Module, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
-    """`probed_squared_norm` for torch.compile, which differentiates twice what it captures whole.
-
-    The decoder runs in it once more; what that computes a second time, generated code leaves out.
-    """
-    with frozen_statistics(decoder):
-        outputs, pull = torch.func.vjp(decoder, latents)  # type: ignore[misc]  # a third value with has_aux alone
-        (gradient,) = pull(torch.empty_like(outputs).bernoulli_(0.5).mul_(2).sub_(1))
-    norms: Tensor = gradient.square().sum(-1)
-    return norms
+def probed_squared_norm(decoder: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+    """||J v||² of every example, v random signs, whose expectation is ||J||_F²."""
+    return push_forward(decoder, latents, random_signs(latents)[None]).flatten(2).square().sum((0, 2))
 
 
 def exact_squared_norm(decoder: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:

@@ -51,11 +51,12 @@ class Objective(Part):
     def forward(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Terms:
         """The terms of the loss on a batch."""
         q = self.encode(model, x)
-        decoded = self.propagation(q, model.decoder)
+        decoder = self.decoder.joined(model.decoder)
+        decoded = self.propagation(q, decoder)
         return Terms(
             reconstruction=self.likelihood(decoded, x),
             latent=self.latent(q, decoded),
-            decoder=self.decoder(q, decoded, model.decoder),
+            decoder=self.decoder(q, decoded, decoder),
         )
 
     def encode(self, model: Networks, x: Float[Tensor, "batch *event"]) -> Distribution:

@@ -116,5 +116,9 @@ class NoRegularizer(Part):
         """One, of a prior that is not asked for."""
         return 1.0
 
+    def joined(self, decoder: nn.Module) -> nn.Module:
+        """The decoder as it is."""
+        return decoder
+
     def forward(self, q: Distribution, *_: Any) -> Tensor:
         return q.mean.new_zeros(())

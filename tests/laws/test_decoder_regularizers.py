@@ -8,6 +8,7 @@ from torch import nn
 
 from sigmae import DecodedPoints, GradientPenalty, SigmaeError, SpectralNorm, WeightNorm
 from sigmae.decoder_regularizers import exact_squared_norm, probed_squared_norm
+from sigmae.jacobians import Probed
 from sigmae.posteriors import PointMass
 from sigmae.propagations import decode_points
 
@@ -45,26 +46,34 @@ def test_exact_norm_is_autograds(make):
     torch.testing.assert_close(exact_squared_norm(decoder, z), reference(decoder, z))
 
 
+@pytest.mark.parametrize("mode", [True, False])
 @pytest.mark.parametrize("make", [perceptron, convolutions])
-def test_the_probe_is_unbiased(make):
-    decoder = make().eval()
+def test_the_probe_is_unbiased(make, mode):
+    decoder = make().train(mode)
     z = torch.randn(2, LATENT, dtype=F64)
-    many = z.repeat(4000, 1).requires_grad_()
-    estimates = probed_squared_norm(many, decoder(many)).view(4000, 2).detach()
+    estimates = probed_squared_norm(decoder, z.repeat(4000, 1)).view(4000, 2).detach()
     error = estimates.std(0) / 4000**0.5
-    assert ((estimates.mean(0) - reference(decoder, z)).abs() < 5 * error).all()
+    assert ((estimates.mean(0) - exact_squared_norm(decoder, z)).abs() < 5 * error).all()
 
 
-def test_the_probe_measures_the_whole_batch_through_batch_normalization():
-    decoder = convolutions().train()
-    z = torch.randn(3, LATENT, dtype=F64)
-    whole = torch.autograd.functional.jacobian(decoder, z).square().sum()
-    estimates = []
-    for _ in range(3000):
-        leaf = z.clone().requires_grad_()
-        estimates.append(probed_squared_norm(leaf, decoder(leaf)).sum().item())
-    estimates = torch.tensor(estimates)
-    assert abs(estimates.mean() - whole) < 5 * estimates.std() / 3000**0.5
+@pytest.mark.parametrize("make", [perceptron, convolutions])
+def test_the_probe_is_pushed_forward_as_the_points_are_decoded(make):
+    """One pass gives the same images, the same term and the same gradients as a second one with the same signs."""
+    decoder, penalty = make(), GradientPenalty(1.0)
+    q, z = PointMass(torch.randn(6, LATENT, dtype=F64)), torch.randn(2, 6, LATENT, dtype=F64, requires_grad=True)
+
+    def term(joined):
+        torch.manual_seed(1)
+        decoded = decode_points(joined, z)
+        value = penalty(q, decoded, joined)
+        return [decoded.outputs, value, *torch.autograd.grad(value, [z, *decoder.parameters()], allow_unused=True)]
+
+    torch.testing.assert_close(term(penalty.joined(decoder)), term(decoder))
+
+
+def test_the_exact_norm_leaves_the_decoder_as_it_is():
+    decoder = perceptron()
+    assert GradientPenalty(1.0, "exact").joined(decoder) is decoder
 
 
 @pytest.mark.parametrize("estimate", ["probe", "exact"])
