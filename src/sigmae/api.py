@@ -119,8 +119,7 @@ def fit(
     model, data, config = planned.model, planned.data, planned.config
     fabric = make_fabric(config.training.precision, device)
     if out is None:
-        with seeded(config.training.seed):
-            train(model, data, config.training, fabric=fabric)
+        train(model, data, config.training, fabric=fabric)
         fit_densities(model, data, seed=config.training.seed)
     else:
         open_run(Path(out), config)

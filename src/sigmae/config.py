@@ -1,7 +1,8 @@
 """Configurations: what a model and a run are, as dataclasses and as JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields as dataclass_fields, is_dataclass
 from typing import Any, get_type_hints
 
 from sigmae import (
@@ -15,9 +16,10 @@ from sigmae import (
     propagations,
     total_correlation,
 )
-from sigmae.conversion import structure
+from sigmae.conversion import shown, structure
 from sigmae.errors import SigmaeError
 from sigmae.networks import NetworkConfig
+from sigmae.networks.sizes import AXES, LATENTS, require_bounded, VALUES
 from sigmae.objective import Objective
 from sigmae.parts import NoRegularizer, Part
 from sigmae.plugins import resolve
@@ -79,8 +81,12 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.latent_dim < 1:
             raise SigmaeError(f"The latent size must be 1 or more, got {self.latent_dim}.")
-        if not self.shape or min(self.shape) < 1:
-            raise SigmaeError(f"The shape of an example must be sizes of 1 or more, got {self.shape}.")
+        if not 1 <= len(self.shape) <= AXES or min(self.shape) < 1:
+            raise SigmaeError(
+                f"The shape of an example must be 1 to {AXES} sizes of 1 or more, got {shown(self.shape)}."
+            )
+        require_bounded("latent size", self.latent_dim, LATENTS)
+        require_bounded("product of an example's shape", math.prod(self.shape), VALUES)
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,14 @@ def type_name(kind: type, ours: Mapping[str, type]) -> str:
 def make_part(axis: str, config: Mapping[str, Any], trust: Sequence[str] | None = None) -> Part:
     """The part that `part_config` described, its fields checked against their types."""
     fields = dict(config)
-    kind = resolve(f"{axis} part", str(fields.pop("type", "")), PARTS[axis], trust)
+    name = str(fields.pop("type", ""))
+    kind = resolve(f"{axis} part", name, PARTS[axis], trust)
+    if not (isinstance(kind, type) and issubclass(kind, Part) and is_dataclass(kind)):
+        raise SigmaeError(f"'{name}' is no {axis} part: name a dataclass that is a sigmae.Part.")
     hints = get_type_hints(kind)
-    unknown_fields = fields.keys() - kind.__dataclass_fields__.keys()
-    if unknown_fields:
-        has = ", ".join(kind.__dataclass_fields__) or "no fields"
+    known = [field.name for field in dataclass_fields(kind)]
+    if unknown_fields := fields.keys() - known:
+        has = ", ".join(known) or "no fields"
         raise SigmaeError(f"{kind.__name__} has no field '{min(unknown_fields)}'. It has: {has}.")
     where = f"{axis}.{{}}"
     part: Part = kind(**{name: structure(value, hints[name], where.format(name)) for name, value in fields.items()})
@@ -139,6 +148,8 @@ def make_objective(config: Mapping[str, Mapping[str, Any]], trust: Sequence[str]
         raise SigmaeError(f"An objective has the parts {', '.join(PARTS)}; got {', '.join(config)}.")
     bound = config.get("bound", {"type": "Objective"})
     kind = resolve("bound", str(bound.get("type", "")), BOUNDS, trust)
+    if not (isinstance(kind, type) and issubclass(kind, Objective)):
+        raise SigmaeError(f"'{bound['type']}' is no bound: name a class that is a sigmae.Objective.")
     parts: dict[str, Any] = {axis: make_part(axis, config[axis], trust) for axis in PARTS}
     objective: Objective = kind(**parts)
     return objective

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sigmae.diagnosis import Diagnosis
-from sigmae.errors import unknown
+from sigmae.errors import printable, unknown
 from sigmae.evaluation import as_records, Row
 from sigmae.recipes import Method, METHODS
 from sigmae.report.arrangement import arranged, extremes, Group, Measurement, protocols, sharing
@@ -29,12 +29,21 @@ if TYPE_CHECKING:
     from sigmae.tables.reproduction import Reproduction
 
 
+class PlainConsole(Console):
+    """A console on which no text commands the terminal, wherever it was read."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 class Display:
     """Progress on standard error: a bar on a terminal, a line an epoch elsewhere; results on standard output."""
 
     def __init__(self, epochs: int = 0, *, quiet: bool = False) -> None:
         self.epochs = epochs
-        self.console = Console(stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self.console = PlainConsole(
+            stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
         self.bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -74,7 +83,7 @@ class Display:
 
     def stage(self, name: str) -> None:
         """Say what is being done after training."""
-        self.bar.reset(self.task, description=name, total=None, terms="")
+        self.bar.reset(self.task, description=printable(name), total=None, terms="")
         if not self.console.is_terminal:
             self.console.print(name)
 
@@ -130,7 +139,7 @@ class Display:
 
         def finished(run: object, error: str) -> None:
             name = str(run)
-            self.bar.update(self.task, advance=1, terms=name)
+            self.bar.update(self.task, advance=1, terms=printable(name))
             if error or not self.console.is_terminal:
                 self.console.print(f"{name}: {error or 'done'}")
 
@@ -190,7 +199,7 @@ def terms_text(terms: Mapping[str, float]) -> str:
 def wide_console() -> Console:
     """Standard output, not cut to 80 columns where it is no terminal."""
     width = None if sys.stdout.isatty() else 160
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    return PlainConsole(width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_group(group: Group, console: Console) -> None:

@@ -1,6 +1,5 @@
 """Strict conversion between JSON-like data and typed values."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
@@ -9,9 +8,13 @@ from typing import Any, get_origin, TypeVar
 
 import cattrs
 from cattrs import transform_error
-from cattrs.errors import ClassValidationError, StructureHandlerNotFoundError
+from cattrs.errors import BaseValidationError, StructureHandlerNotFoundError
 
 from sigmae.errors import SigmaeError
+from sigmae.files import from_json
+
+LONGEST_SHOWN = 200  # letters of a value in an error
+MOST_TOLD = 8  # errors of one value
 
 T = TypeVar("T")
 
@@ -59,19 +62,25 @@ def number_or_text(value: Any) -> float | str:
 def structure(value: Any, kind: Any, where: str) -> Any:
     """A dataclass (or a field's value) from JSON-like data; what is wrong is named with its place."""
     if is_dataclass(kind) and not isinstance(value, Mapping):
-        raise SigmaeError(f"In {where}: an object with names belongs there, not {value!r}.")
+        raise SigmaeError(f"In {where}: an object with names belongs there, not {shown(value)}.")
     try:
         listed = isinstance(value, str) and get_origin(kind) in (tuple, list, Sequence)
-        return converter().structure(json.loads(value) if listed else value, kind)
+        return converter().structure(from_json(value) if listed else value, kind)
     except SigmaeError:
         raise
-    except ClassValidationError as error:
+    except BaseValidationError as error:
         told = own_error(error)
-        raise told or SigmaeError(f"In {where}: {'; '.join(transform_error(error))}.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise SigmaeError(f"In {where}: {value!r} cannot be read ({error}).") from error
+        raise told or SigmaeError(f"In {where}: {'; '.join(transform_error(error)[:MOST_TOLD])}.") from error
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise SigmaeError(f"In {where}: {shown(value)} cannot be read ({error!s:.200}).") from error
     except StructureHandlerNotFoundError:
         return value  # a third party's own type
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: the beginning of a long one."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def own_error(error: BaseException) -> SigmaeError | None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from sigmae.errors import SigmaeError
-from sigmae.networks.sizes import require_positive
+from sigmae.networks.sizes import require_bounded, require_positive, WEIGHTS
 
 
 def discriminator(latent_dim: int, hidden: Sequence[int], logits: int, *, slope: float = 0.2) -> nn.Sequential:
@@ -15,8 +15,10 @@ def discriminator(latent_dim: int, hidden: Sequence[int], logits: int, *, slope:
     The weights require no gradients: the model's step passes through them, and only the opponent's own moves them.
     """
     require_positive("hidden", *hidden)
+    sizes = list(pairwise([latent_dim, *hidden, logits]))
+    require_bounded("number of weights of a discriminator", sum(inputs * outputs for inputs, outputs in sizes), WEIGHTS)
     chain: list[nn.Module] = []
-    for inputs, outputs in pairwise([latent_dim, *hidden, logits]):
+    for inputs, outputs in sizes:
         chain += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
     return nn.Sequential(*chain[:-1]).requires_grad_(False)
 

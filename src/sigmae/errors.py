@@ -12,6 +12,11 @@ class IncompatibleParts(SigmaeError):
     """Two parts that cannot be one objective; raised when the objective is built."""
 
 
+def printable(text: str) -> str:
+    """Text in which no character commands the terminal that shows it: a stranger's file may hold any."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> SigmaeError:
     """The error for a name that is not in `known`: it names the nearest one and lists them all."""
     names = sorted(known)

@@ -3,11 +3,17 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sigmae.errors import SigmaeError
+
+READ_LIMIT = 1 << 26  # bytes of a file that is read whole; as values, text takes many times as much memory
+DEPTH_LIMIT = 64  # of lists and objects within one another
+DIGITS_LIMIT = 300  # of a whole number: no float is larger
 
 
 def cache_folder(*parts: str) -> Path:
@@ -17,22 +23,23 @@ def cache_folder(*parts: str) -> Path:
     return Path(root).joinpath(*parts)
 
 
+PART = re.compile(r"\..+\.(\d+)\.part")
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, then rename it over `path`.
 
-    Whatever happens in between, `path` holds the old content or the new one, never a part of it.
+    Whatever happens in between, `path` holds the old content or the new one, never a part of it. A process that is
+    killed leaves its temporary file, whose name is a `PART`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
         write(temporary)
-        temporary.chmod(mode)  # some writers leave a file that only its owner may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         if error.errno is not None:
             error.filename, error.filename2 = str(path), None  # what the user knows, not the temporary file
@@ -41,9 +48,31 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's list of names to disk, without which a new name may be lost when the power fails."""
+    with suppress(OSError):  # not every system can
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writers below a folder left that were killed."""
+    for path in folder.rglob(".*.part"):
+        if (named := PART.fullmatch(path.name)) and not is_running(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether another process of that number runs, as far as the system tells."""
+    return process != os.getpid() and Path(f"/proc/{process}").exists()
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically as UTF-8."""
-    write_bytes(path, text.encode())
+    """Write `text` atomically as UTF-8; half a character of a file's name becomes an escape that JSON reads back."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -63,12 +92,55 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """The value in a JSON file; a file that is missing, cut or edited beyond reading is named."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return from_json(read_bytes(path).decode())
     except FileNotFoundError as error:
         raise SigmaeError(f"There is no {path.name} in {path.parent}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         message = f"{path} is not whole JSON ({error}): it was cut or edited; restore it, or train again."
         raise SigmaeError(message) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; one of more than `READ_LIMIT` bytes is refused."""
+    if (size := path.stat().st_size) > READ_LIMIT:
+        raise SigmaeError(f"{path} has {size:,} bytes, over the bound of {READ_LIMIT:,}: it is none of ours.")
+    return path.read_bytes()
+
+
+def from_json(text: str) -> Any:
+    """The value that JSON spells; raises `ValueError` where it is none, or nested deeper than `DEPTH_LIMIT`."""
+    try:
+        value = json.loads(text, parse_int=whole_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    check_depth(value)
+    return value
+
+
+def whole_number(text: str) -> int:
+    """A whole number that a float can hold."""
+    if len(text) > DIGITS_LIMIT:
+        raise ValueError(f"it has a number of {len(text)} digits")
+    return int(text)
+
+
+def check_depth(value: Any) -> None:
+    """Raise `ValueError` where lists and objects are nested deeper than functions of them can follow."""
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        holders = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in holders for inner in (one.values() if isinstance(one, dict) else one)]
+    if any(isinstance(one, dict | list) for one in level):
+        raise ValueError(f"it is nested deeper than {DEPTH_LIMIT} levels")
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder that has links out of it: what is read there, or written, would be elsewhere."""
+    home = os.path.realpath(folder)
+    for place, folders, names in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            if path.is_fifo() or (path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home)):
+                raise SigmaeError(f"{path} is no file of {folder} but leads out of it: put the file itself there.")
 
 
 def digest(*chunks: bytes | memoryview) -> str:

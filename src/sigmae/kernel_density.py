@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from sigmae.bandwidth import corrected_bandwidth, optimal_bandwidth
 from sigmae.data import scaled
 from sigmae.errors import SigmaeError, unknown
+from sigmae.joint import gathered
 from sigmae.latent_regularizers import LatentRegularizer
 from sigmae.likelihoods import Likelihood, squared_error
 from sigmae.parts import Moment, Networks, Sizes
@@ -45,9 +46,8 @@ class KernelDensity(LatentRegularizer):
     `schedule` "refresh" is Algorithm 1: every `redraw_every` epochs another part of the training split becomes the
     bank, which no step trains on until the next draw, and every `refresh_every` steps it is encoded anew, in
     evaluation mode; before validation too, which the paper does not say. "queue" holds the last `bank` codes of
-    training itself (1,000 are enough) and leaves nothing out; it starts with codes of training images. Under
-    data-parallel training all processes score by the bank of the first, which for a queue is its own share of the
-    batches.
+    training itself (1,000 are enough) and leaves nothing out; it starts with codes of training images. In
+    data-parallel training all processes have one bank: that of the joint batches.
 
     `convention` "code" is the authors' code: logarithms to base 10, 1e-30 added to the prior, the weight
     sqrt(mean ||x - x_hat||²). The code divides the reconstruction by it; here it multiplies this term, so that the
@@ -119,10 +119,9 @@ class KernelDensity(LatentRegularizer):
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         count, dtype = len(self.centres), self.centres.dtype
         if self.training and self.schedule == "queue":
-            # What arrived in the last step enters now, after data-parallel training has made all processes agree on
-            # it, so that they agree on the validation loss too.
+            # What arrived in the last step enters now: no code is scored by a kernel on itself.
             self.codes = self.upcoming
-            self.upcoming = torch.cat([self.codes, q.mean.detach().to(dtype)])[-count:]
+            self.upcoming = torch.cat([self.codes, gathered(q.mean.detach()).to(dtype)])[-count:]
         z = decoded.latents.flatten(0, 1).to(dtype)
         return decoded.average(self.log_ratio(z).unflatten(0, decoded.latents.shape[:2])).mean()
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
+from sigmae.joint import gathered
 from sigmae.kernels import inverse_multiquadric, radial_basis, squared_distances
 from sigmae.parts import Part
 from sigmae.posteriors import factor_diagonal, Posterior, scale_of
@@ -166,7 +167,7 @@ class MMD(LatentRegularizer):
 
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         z = decoded.draw
-        return squared_mmd(z, torch.randn_like(z), KERNELS[self.kernel])
+        return squared_mmd(gathered(z), gathered(torch.randn_like(z)), KERNELS[self.kernel])
 
 
 def squared_mmd(

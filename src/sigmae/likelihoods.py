@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
+from sigmae.joint import averaged
 from sigmae.parts import Networks, Part, Sizes
 from sigmae.propagations import DecodedPoints, LinearizedPoints
 
@@ -104,13 +105,12 @@ class Gaussian(Likelihood):
     """N(x; f(z), variance), its constants included, in the variants of AR-ELBO (Section 4, Table 2).
 
     `variance` is a number; or "learned", by gradients; or "optimal", the maximum of the likelihood in closed form,
-    with the expectation over data and codes inside the logarithm and the batch in its place. `shape` is "iso", one
-    variance for all values, or "diag", one for each; `per` is "dataset", or "sample" for one that depends on z.
-    A learned variance per sample is read off the decoder: a channel more ("iso", averaged over the image), or as
-    many again ("diag"), both log-variances. 1e-6 is added inside the logarithm, but not for one
-    variance for all, and to learned variances of single values, which pixels that never change would drive to zero.
-
-    In data-parallel training each process takes the optimum over its own part of the batch.
+    with the expectation over data and codes inside the logarithm and the batch in its place (in data-parallel training
+    the joint batch). `shape` is "iso", one variance for all values, or "diag", one for each; `per` is "dataset", or
+    "sample" for one that depends on z. A learned variance per sample is read off the decoder: a channel more ("iso",
+    averaged over the image), or as many again ("diag"), both log-variances. 1e-6 is added inside the logarithm, but
+    not for one variance for all, and to learned variances of single values, which pixels that never change would
+    drive to zero.
 
     A number is one variance for all; 1/2 is SSE + constant, what code that omits the 1/(2 variance) minimises.
     """
@@ -179,7 +179,7 @@ class Gaussian(Likelihood):
             mean, log_variance = outputs.split([means, size - means], dim=axis)
             if self.shape == "iso":
                 log_variance = log_variance.flatten(axis).mean(-1).reshape(*outputs.shape[:axis], *[1] * self.dims)
-                return mean, log_variance.exp()
+                return mean, positive(log_variance.exp())
             return mean, log_variance.exp() + EPSILON
         return outputs, self.data_variance
 
@@ -189,9 +189,9 @@ class Gaussian(Likelihood):
         floor = EPSILON if self.shape == "diag" else 0.0
         match self.variance:
             case "learned":
-                return self.log_variance.exp() + floor
+                return positive(self.log_variance.exp() + floor)
             case "optimal":
-                return self.get_buffer("estimate") + floor
+                return positive(self.get_buffer("estimate") + floor)
         return torch.tensor(self.variance, dtype=torch.float64)
 
     def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*rest"]:
@@ -230,12 +230,12 @@ class Gaussian(Likelihood):
         error = (decoded.outputs - x).square().flatten(2)
         values = error.shape[-1]
         whole = error.sum(-1, keepdim=True) if self.shape == "iso" else error
-        shared = decoded.average(whole).mean(0)
+        shared = averaged(decoded.average(whole).mean(0))
         if self.training:
             self.remember(shared.detach() * (whole.shape[-1] / values), x.shape[1:])
         floor = 0.0 if (self.shape, self.per) == ("iso", "dataset") else EPSILON
         inside = shared.expand(1, 1, -1) if self.per == "dataset" else whole
-        logarithms = ((inside + floor) * (whole.shape[-1] / values)).log().mean(-1)
+        logarithms = positive((inside + floor) * (whole.shape[-1] / values)).log().mean(-1)
         best = 0.5 * values * (logarithms + LOG_2_PI + 1)
         return best.mean() if self.per == "dataset" else decoded.average(best).mean()
 
@@ -246,6 +246,11 @@ class Gaussian(Likelihood):
         batches += 1
         latest = variance.reshape(() if self.shape == "iso" else tuple(shape))
         estimate += (latest - estimate) / batches.clamp(max=MEMORY)
+
+
+def positive(variance: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """The variance, at least the smallest normal number: that of an exact reconstruction runs to zero."""
+    return variance.clamp_min(torch.finfo(variance.dtype).tiny)
 
 
 def spread_correction(

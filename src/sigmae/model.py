@@ -1,5 +1,6 @@
 """The model: an encoder, a decoder and an objective; encode, decode, sample, interpolate, save, load."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,10 @@ from sigmae.files import read_json, write_json
 from sigmae.networks import build
 from sigmae.objective import Objective, Terms
 from sigmae.parts import Sizes
-from sigmae.tensors import load_tensors, save_tensors
+from sigmae.seeds import seeded
+from sigmae.tensors import finite, load_tensors, save_tensors
+
+DENSITY_NAME = re.compile(r"[\w-]{1,64}")
 
 
 class Autoencoder(nn.Module):
@@ -215,17 +219,26 @@ def load(folder: str | Path, *, trust: Sequence[str] | None = (), network: Any =
     `network=(encoder, decoder)`.
     """
     folder = Path(folder)
-    config: ModelConfig = structure(
-        read_json(folder / "config.json").get("model"), ModelConfig, f"{folder / 'config.json'}"
-    )
-    model = Autoencoder.build(config, trust=trust, network=network)
+    saved = read_json(folder / "config.json")
+    own = saved.get("model") if isinstance(saved, dict) else saved
+    config: ModelConfig = structure(own, ModelConfig, f"{folder / 'config.json'}")
+    with seeded(0):  # the weights that it is made with are replaced, and no generator shall have moved
+        model = Autoencoder.build(config, trust=trust, network=network)
     weights, _ = load_tensors(folder / "model.safetensors")
     try:
+        own = {name: tensor.is_floating_point() for name, tensor in model.state_dict().items()}
+        if strange := [name for name, tensor in weights.items() if tensor.is_floating_point() != own.get(name, True)]:
+            raise RuntimeError(f"{strange[0]} is of another type")
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise SigmaeError(
             f"The weights in {folder} do not fit its config.json: one of them was edited ({error})."
         ) from error
+    if not finite(model.parameters()):
+        raise SigmaeError(
+            f"The weights in {folder / 'model.safetensors'} hold NaN or infinity: the model has diverged; "
+            "train it again with a lower learning rate."
+        )
     if (folder / "densities.safetensors").exists():
         model.densities = load_densities(folder / "densities.safetensors", config.latent_dim)
     return model.eval()
@@ -234,10 +247,16 @@ def load(folder: str | Path, *, trust: Sequence[str] | None = (), network: Any =
 def load_densities(path: Path, latent_dim: int) -> dict[str, Distribution]:
     """The fitted densities in a file by name, in the order in which they were fitted."""
     tensors, record = load_tensors(path)
-    groups: dict[str, dict[str, Tensor]] = {name: {} for name in record.get("densities", ())}
+    names: list[str] = structure(record.get("densities", []), list[str], str(path))
+    groups: dict[str, dict[str, Tensor]] = {name: {} for name in names}
     for key, tensor in tensors.items():
         name, _, rest = key.partition(".")
         groups.setdefault(name, {})[rest] = tensor
+    if strange := [name for name in groups if not DENSITY_NAME.fullmatch(name)]:
+        raise SigmaeError(
+            f"{path} has a density named {strange[0]!r:.80}, and files of the run are named after it: "
+            "a name is of up to 64 letters, digits, - and _."
+        )
     densities = {name: density_from_tensors(group) for name, group in groups.items()}
     for name, density in densities.items():
         if density.event_shape != (latent_dim,):

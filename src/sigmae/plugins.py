@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ def resolve(kind: str, name: str, known: Mapping[str, Any], trust: Sequence[str]
 
 
 def imported(kind: str, module: str, attribute: str) -> Any:
-    """The attribute of a module that is installed or lies in the working folder."""
+    """The attribute of a module that is installed, or else lies in the working folder."""
     here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
     try:
+        if here not in sys.path and find_spec(module.partition(".")[0]) is None:
+            sys.path.append(here)
         found = importlib.import_module(module)
     except Exception as error:  # it is another's code, which can raise anything
         raise SigmaeError(

@@ -11,6 +11,7 @@ from torch import nn, Size, Tensor
 from torch.distributions import constraints, Distribution, Independent, MultivariateNormal, Normal
 
 from sigmae.errors import SigmaeError, unknown
+from sigmae.joint import gathered
 from sigmae.parts import Part
 
 CODE_FLOOR = 1e-6
@@ -97,7 +98,16 @@ def axis_variance(q: Distribution) -> Float[Tensor, "batch latent"]:
 
 def detached(q: Distribution) -> Distribution:
     """The same Gaussian, with parameters that no gradient reaches."""
-    mean, scale = q.mean.detach(), scale_of(q).detach()
+    return gaussian_of(q.mean.detach(), scale_of(q).detach())
+
+
+def of_joint_batch(q: Distribution) -> Distribution:
+    """The Gaussians of all examples of the joint batch, where q has those of this process's share."""
+    return gaussian_of(gathered(q.mean), gathered(scale_of(q)))
+
+
+def gaussian_of(mean: Float[Tensor, "batch latent"], scale: Float[Tensor, "batch ..."]) -> Distribution:
+    """The Gaussian whose `scale_of` is given: standard deviations, or a factor."""
     return diagonal_gaussian(mean, scale) if scale.ndim == 2 else full_gaussian(mean, scale)
 
 

@@ -33,6 +33,6 @@ def reseed(seed: int) -> None:
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     """Run a block on torch's global generators seeded for a purpose; afterwards they are as before."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # named, for several would be warned of
         reseed(derived_seed(seed, *purpose))
         yield

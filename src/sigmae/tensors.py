@@ -1,38 +1,27 @@
 """Tensor files: safetensors with a checksum and JSON metadata, written whole or not at all."""
 
 import json
-import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sigmae.errors import SigmaeError
-from sigmae.files import digest, write_atomically
+from sigmae.files import digest, from_json, write_bytes
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any] | None = None) -> None:
     """Write tensors and JSON-like metadata to one safetensors file, atomically."""
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(dict(metadata or {}), sort_keys=True)
+    text = json.dumps(dict(metadata or {}))  # in its own order, which history and report show
     header = json.dumps({"metadata": text, "sha256": checksum(whole, text)})
-    # one key, since safetensors writes several in any order, and equal content shall be equal bytes
-    write_atomically(path, lambda temporary: write_safetensors(whole, temporary, {"sigmae": header}))
-
-
-def write_safetensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """`save_file`, with a disk that is full told as by every other writer: as an `OSError`."""
-    try:
-        save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:
-        if number := re.search(r"os error (\d+)", str(error)):
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-        raise
+    # One key, since safetensors writes several in any order, and equal content shall be equal bytes. And not by its
+    # own writer of files, whose temporary file would stay behind a process that is killed.
+    write_bytes(path, save(whole, {"sigmae": header}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -41,19 +30,36 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SigmaeError(f"There is no {path.name} in {path.parent}.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("sigmae", "{}"))
+            header = from_json((file.metadata() or {}).get("sigmae", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise SigmaeError(f"{path} is not a whole safetensors file ({error}): it was cut or edited.") from error
-    text = header.get("metadata", "") if isinstance(header, dict) else ""
-    if not text or header.get("sha256") != checksum(tensors, text):
+    text = header.get("metadata") if isinstance(header, dict) else None
+    if not isinstance(text, str) or header.get("sha256") != checksum(tensors, text):
         raise SigmaeError(f"{path} does not match its checksum: it was cut or edited, or written by another program.")
-    return tensors, json.loads(text)
+    return tensors, metadata_of(text, path)
+
+
+def metadata_of(text: str, path: Path) -> dict[str, Any]:
+    """The metadata that a file's text spells: a checksum that is right does not say who wrote it."""
+    try:
+        record = from_json(text)
+    except ValueError as error:
+        raise SigmaeError(f"{path} has metadata that are not whole JSON ({error}): it was edited.") from error
+    if not isinstance(record, dict):
+        raise SigmaeError(f"{path} has a {type(record).__name__} for its metadata, where names belong: it was edited.")
+    return record
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all of the tensors' values are finite numbers."""
+    found = [tensor.detach().isfinite().all() for tensor in tensors]
+    return bool(torch.stack(found).all()) if found else True
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str) -> str:
     """The SHA-256 of the metadata and of every tensor's name, type, shape and bytes."""
-    chunks: list[bytes | memoryview] = [text.encode()]
+    chunks: list[bytes | memoryview] = [text.encode("utf-8", "backslashreplace")]
     for name in sorted(tensors):
         tensor = tensors[name]
         chunks.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -16,9 +16,10 @@ from torch.nn.functional import cross_entropy
 
 from sigmae.discriminators import discriminator, require_rate
 from sigmae.errors import IncompatibleParts, unknown
+from sigmae.joint import gathered, own_share
 from sigmae.latent_regularizers import kl_to_prior, LatentRegularizer
 from sigmae.parts import Networks, Sizes
-from sigmae.posteriors import diagonal_gaussian, Posterior, scale_of
+from sigmae.posteriors import diagonal_gaussian, of_joint_batch, Posterior, scale_of
 from sigmae.propagations import DecodedPoints
 
 if TYPE_CHECKING:
@@ -111,10 +112,13 @@ class Decomposition(NamedTuple):
 def minibatch_log_densities(q: Distribution, z: Float[Tensor, "count latent"]) -> LogDensities:
     """The log densities of codes under the mixture of a batch's Gaussians, diagonal or full: 1/B sum_i q(z|x_i).
 
+    The batch is the joint one in data-parallel training, where the codes are of this process's share.
+
     Minibatch-weighted sampling divides by the number N of training examples as well. This shifts the total
     correlation by the constant (m - 1) ln N and changes no gradient; it is left out, so that a large batch gives
     independent latents none. A small batch gives too much of it, at most (m - 1) ln B for one code of each posterior.
     """
+    q = of_joint_batch(q)
     scale = scale_of(q)
     diagonal = scale.ndim == 2
     marginals = Normal(q.mean, scale if diagonal else q.stddev, validate_args=False).log_prob(z.unsqueeze(1))
@@ -138,5 +142,6 @@ def decomposition(q: Distribution, z: Float[Tensor, "batch latent"]) -> Decompos
 
 
 def permuted(z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
-    """Every latent permuted across the batch by itself: the marginals stay, the dependence goes."""
-    return z.gather(0, torch.rand(z.shape, device=z.device).argsort(0))
+    """Every latent permuted across the joint batch by itself: the marginals stay, the dependence goes."""
+    order = gathered(torch.rand(z.shape, device=z.device)).argsort(0)
+    return own_share(gathered(z).gather(0, order))

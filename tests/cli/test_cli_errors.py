@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sigmae import tensors
-
 ABSENT = "cuda" if sys.platform == "darwin" else "mps"  # a device that this machine has not
 
 
@@ -390,12 +388,18 @@ def test_a_folder_that_may_not_be_written(train, tmp_path):
     assert f"Permission denied: {tmp_path}/run" in answer.told
 
 
+@pytest.mark.promise(
+    "What the machine lacks",
+    "On a full disk a command ends with a sentence, every file that it wrote is whole, and with room again the same "
+    "command ends as if nothing had been.",
+)
 def test_no_space_is_told_with_the_file(train, trained, tmp_path, monkeypatch):
-    def full(content, path, metadata=None):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(number):
+        if os.fstat(number).st_size > 10_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tensors, "save_file", full)
+        patched.setattr(os, "fsync", full)
         answer = train("digits", tmp_path / "run")
     assert answer.status == 1
     assert f"No space left to write {tmp_path}/run/checkpoints/" in answer.told
@@ -404,6 +408,11 @@ def test_no_space_is_told_with_the_file(train, trained, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+@pytest.mark.promise(
+    "What the machine lacks",
+    "On a full disk a command ends with a sentence, every file that it wrote is whole, and with room again the same "
+    "command ends as if nothing had been.",
+)
 def test_a_file_larger_than_allowed_is_told_and_continued(train, trained, tmp_path):
     """A limit of the system itself: the writer of tensors has its own way to report a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -418,6 +427,7 @@ def test_a_file_larger_than_allowed_is_told_and_continued(train, trained, tmp_pa
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+@pytest.mark.promise("What the machine lacks", "A reader of the output that goes away ends a command without a word.")
 @pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["show", "vae"], ["show", "vae", "--json"]])
 def test_a_reader_that_has_gone_is_no_error_to_report(sigmae, monkeypatch, command):
     reading, writing = os.pipe()

@@ -168,11 +168,14 @@ def test_a_folder_of_something_else_is_not_touched(train, tmp_path):
     assert "is not empty and holds no run" in answer.err
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A run stopped by Ctrl-C or SIGTERM in any step ends with the bits of an undisturbed one."
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_continued_is_undisturbed(contents, train, sigmae, trained, tmp_path, monkeypatch, number):
     interrupting(monkeypatch, 8, number)
     answer = train("digits", tmp_path / "run")
-    assert answer.status == 130
+    assert answer.status == 128 + number
     assert contents(tmp_path / "run").keys() >= {"config.json", "checkpoints/step-00000009.safetensors"}
     assert "is not finished: repeat its sigmae train command" in sigmae("sample", tmp_path / "run").told
     assert train("digits", tmp_path / "run").status == 0
@@ -199,6 +202,9 @@ def test_a_run_stopped_before_its_evaluation_is_evaluated(train, contents, train
     assert read(copied, "evaluation.json")["rows"] == read(trained, "evaluation.json")["rows"]
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A run that lost its weights, densities or evaluation makes them again, bit for bit."
+)
 @pytest.mark.parametrize("name", ["model.safetensors", "densities.safetensors"])
 def test_a_file_that_was_lost_is_made_again(train, copied, name):
     before = (copied / name).read_bytes()

@@ -67,6 +67,9 @@ def test_values_are_varied(compare):
     assert {result["label"] for result in answer.json["results"]} == {"vae latent.weight=0.5", "vae latent.weight=2"}
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A comparison or a table that was stopped makes none of its finished runs again."
+)
 def test_a_study_that_was_stopped_continues(compare, tmp_path, monkeypatch):
     original, steps = Loop.step, iter(range(1000))
 

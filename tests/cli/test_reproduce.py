@@ -200,17 +200,21 @@ def test_a_network_that_is_none_fails_every_row_at_once(reproduce):
     assert all("Unknown network 'mlpp'. Did you mean 'mlp'?" in row["failure"] for row in answer.json["rows"])
 
 
-def test_a_table_that_was_stopped_continues(reproduce, finished, made, monkeypatch, tmp_path):
+@pytest.mark.promise(
+    "Killed and continued", "A comparison or a table that was stopped makes none of its finished runs again."
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_table_that_was_stopped_continues(reproduce, finished, made, monkeypatch, tmp_path, number):
     original, steps = Loop.step, iter(range(1000))
 
     def stop(self, indices):
         if next(steps) == 7:  # in the second run of five steps
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         original(self, indices)
 
     monkeypatch.setattr(Loop, "step", stop)
     answer = reproduce()
-    assert answer.status == 130
+    assert answer.status == 128 + number
     assert "the same command continues" in answer.told
     assert not (tmp_path / "tables").exists()
     before = made()

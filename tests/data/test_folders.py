@@ -113,6 +113,10 @@ def test_train_and_validation_without_test_are_refused(tmp_path, save_folder):
         load(tmp_path / "photos")
 
 
+@pytest.mark.promise(
+    "The same seed",
+    "The order of the data depends on no number of threads, workers or images at once, nor on how files are listed.",
+)
 def test_the_splits_do_not_depend_on_the_order_of_files(tmp_path, save_folder):
     save_folder(tmp_path / "a.zip", FLAT)
     save_folder(tmp_path / "b.zip", dict(reversed(FLAT.items())))

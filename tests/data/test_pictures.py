@@ -115,6 +115,10 @@ def test_progress_counts_to_the_end():
     assert seen == [(32, 70), (64, 70), (70, 70)]
 
 
+@pytest.mark.promise(
+    "The same seed",
+    "The order of the data depends on no number of threads, workers or images at once, nor on how files are listed.",
+)
 def test_the_order_is_kept_by_the_threads():
     many = [picture(gray(np.full((2, 2), number % 256))) for number in range(300)]
     assert decode(many, lambda image: image)[:, 0, 0, 0].tolist() == [number % 256 for number in range(300)]

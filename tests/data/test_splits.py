@@ -6,6 +6,7 @@ from sigmae.data.splits import divided, last_held_out, shuffled, three_ways, two
 from sigmae.errors import SigmaeError
 
 
+@pytest.mark.promise("The same seed", "The splits of data sets are fixed: their hashes are those on record.")
 def test_the_fixed_order_never_changes():
     assert shuffled(10).tolist() == [2, 8, 4, 9, 1, 6, 7, 3, 0, 5]
 

@@ -139,6 +139,9 @@ def test_samples_of_a_gaussian_are_correlated_as_the_encodings_are():
     torch.testing.assert_close(draws.T.corrcoef(), z.T.corrcoef(), rtol=0, atol=0.03)
 
 
+@pytest.mark.promise(
+    "The same seed", "Weights, order, noise, points, banks, densities and pairs follow the seed, and it alone."
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_density_and_same_samples(name):
     z = three_modes(300)
@@ -151,6 +154,7 @@ def test_same_seed_same_density_and_same_samples(name):
     assert len(first.unique(dim=0)) == 1500
 
 
+@pytest.mark.promise("The same seed", "The generators of torch and numpy that everyone shares are left as they were.")
 @pytest.mark.parametrize("name", NAMES)
 def test_global_generators_are_left_alone(name):
     z = three_modes(300)

@@ -461,6 +461,9 @@ def same_bits(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A run stopped by Ctrl-C or SIGTERM in any step ends with the bits of an undisturbed one."
+)
 @pytest.mark.parametrize("schedule", ["refresh", "queue"])
 @pytest.mark.parametrize("step", [0, 8, 11, 14])
 def test_interrupted_and_continued_is_undisturbed(ramps, tmp_path, schedule, step):

@@ -1,5 +1,6 @@
 """Seeds: independent by purpose, the same everywhere, without a trace on the global generator."""
 
+import pytest
 import torch
 
 from sigmae.seeds import derived_seed, generator, seeded
@@ -16,6 +17,7 @@ def test_a_generator_repeats_itself():
     assert torch.equal(torch.rand(3, generator=generator(1, "a")), torch.rand(3, generator=generator(1, "a")))
 
 
+@pytest.mark.promise("The same seed", "The generators of torch and numpy that everyone shares are left as they were.")
 def test_a_seeded_block_leaves_the_global_generator_as_it_was():
     state = torch.get_rng_state()
     with seeded(5, "block"):

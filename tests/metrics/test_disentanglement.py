@@ -87,6 +87,7 @@ def test_latents_that_are_not_used_change_nothing(perfect, turned, sprites):
     assert pca_factor_vae_score(torch.cat([silent, turned + blur], 1), sprites, pruned=0.0) < 0.5
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_scores_are_the_same_for_the_same_seed(turned, sprites):
     state = torch.random.get_rng_state()
     for score in (factor_vae_score, pca_factor_vae_score):
@@ -218,6 +219,7 @@ def test_dci_is_one_less_the_entropy_of_importances():
     assert concentration(importance.T) == pytest.approx(columns.mean())
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_dci_is_the_same_for_the_same_seed(turned, sprites):
     codes, factors = turned[::16], sprites[::16]
     first, again, other = (dci(codes, factors, seed=seed) for seed in (0, 0, 1))

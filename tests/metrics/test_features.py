@@ -87,6 +87,7 @@ def test_random_features_are_the_same_on_every_machine():
     assert random_features(3).details["fingerprint"] != random_features(1).details["fingerprint"]
 
 
+@pytest.mark.promise("The same seed", "The generators of torch and numpy that everyone shares are left as they were.")
 def test_random_features_do_not_depend_on_or_disturb_the_global_generator():
     torch.manual_seed(1)
     state = torch.get_rng_state()

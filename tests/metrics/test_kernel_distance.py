@@ -87,6 +87,7 @@ def test_it_grows_with_the_shift_and_is_symmetric_on_average():
     assert swapped == pytest.approx(far, rel=SAME_ARITHMETIC)
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_the_same_seed_draws_the_same_subsets_and_leaves_torch_alone():
     real, generated = torch.randn(200, 4), torch.randn(150, 4)
     state = torch.random.get_rng_state()

@@ -220,6 +220,7 @@ def test_maps_show_the_latents_in_use():
     assert used(stages(data)).all()
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_the_same_stages_give_the_same_bytes_and_leave_the_generator_alone():
     data = dataset((1, 4, 4))
     one, other = stages(data, 3), stages(data, 3)

@@ -139,6 +139,7 @@ def test_of_the_larger_set_as_many_are_drawn_as_the_smaller_has():
     assert not torch.equal(once.precision, again.precision)
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_the_same_seed_gives_the_same_curve_and_leaves_the_generators_alone():
     import numpy as np
 

@@ -112,6 +112,7 @@ def test_a_posterior_with_a_spread_is_taken_at_its_mean(x):
     assert expected_local_smoothness(model, x).jacobian_norm == pytest.approx(norms.mean().item(), rel=SINGLE)
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_the_same_seed_gives_the_same_gap_and_nothing_else_changes(x):
     model = model_of(network()).train()
     model.decoder[1].eval()

@@ -181,6 +181,7 @@ def test_no_more_codes_are_decoded_at_once_than_the_chunk():
     assert sum(sizes) == 2 * (1 + 1 + 101 + 35)  # the centre, the derivative's pass, the reference, the samples
 
 
+@pytest.mark.promise("The same seed", "The generators of torch and numpy that everyone shares are left as they were.")
 def test_the_model_and_the_global_generator_are_left_as_they_were(x):
     model = model_of(nn.Sequential(nn.Linear(LATENT, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, VALUES)))
     before, state = {name: tensor.clone() for name, tensor in model.state_dict().items()}, torch.get_rng_state()

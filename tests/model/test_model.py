@@ -60,6 +60,9 @@ def test_slerp_keeps_norms_and_falls_back_to_a_line():
     torch.testing.assert_close(slerp(start, -start, torch.tensor([0.25])), 0.5 * start)
 
 
+@pytest.mark.promise(
+    "The same seed", "Weights, order, noise, points, banks, densities and pairs follow the seed, and it alone."
+)
 def test_samples_are_seeded_and_leave_the_global_generator_alone(model):
     torch.manual_seed(7)
     expected = torch.rand(1)

@@ -206,6 +206,7 @@ def test_metric_scaling_keeps_the_distances_of_a_plane():
     assert torch.allclose(distances(result), distances(flat), atol=SCALING_TOLERANCE)
 
 
+@pytest.mark.promise("The same seed", "Metrics and pictures that draw follow the seed, and it alone.")
 def test_tsne_keeps_neighbours_and_is_the_same_for_a_seed():
     centres = 20 * torch.eye(6)[:3]
     points = torch.cat([centre + torch.randn(30, 6) for centre in centres])

@@ -108,6 +108,9 @@ def test_results_are_told_as_they_come(engine, tmp_path):
     assert told == ["second", "first"]
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A worker process that is killed costs its own task alone, which is run again."
+)
 @pytest.mark.parametrize("name", REMOTE)
 def test_a_killed_worker_costs_its_own_task_only(engine, tmp_path):
     """The victim is killed while its neighbour runs, which sees it run again and is itself not repeated."""
@@ -186,6 +189,9 @@ def await_end(pids):
         time.sleep(0.1)
 
 
+@pytest.mark.promise(
+    "Killed and continued", "Ctrl-C, and the end of the command in any way, leave no worker process behind."
+)
 @pytest.mark.parametrize("name", REMOTE)
 def test_control_c_leaves_no_process(name, tmp_path):
     pytest.importorskip(PACKAGES[name])
@@ -197,6 +203,9 @@ def test_control_c_leaves_no_process(name, tmp_path):
     await_end(workers)
 
 
+@pytest.mark.promise(
+    "Killed and continued", "Ctrl-C, and the end of the command in any way, leave no worker process behind."
+)
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process, workers = start_program("processes", tmp_path)
     process.kill()

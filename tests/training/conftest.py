@@ -4,7 +4,7 @@ import torch
 from sigmae import Dataset, Split
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs() -> Dataset:
     """Small gray images whose brightness has two factors: enough to learn in a moment."""
     draw = torch.Generator().manual_seed(0)

@@ -45,6 +45,9 @@ def test_the_incomplete_batch_is_left_out_and_the_order_changes(blobs):
     assert seen == [60, 60]
 
 
+@pytest.mark.promise(
+    "The same seed", "Weights, order, noise, points, banks, densities and pairs follow the seed, and it alone."
+)
 def test_a_run_is_a_function_of_its_seed(blobs):
     def weights(seed):
         settings = TrainingConfig(**QUICK, seed=seed)

@@ -103,6 +103,9 @@ def test_the_rate_follows_the_model_s(blobs):
     assert loop.opponents[0].optimizer.param_groups[0]["lr"] == 0.008
 
 
+@pytest.mark.promise(
+    "Killed and continued", "A run stopped by Ctrl-C or SIGTERM in any step ends with the bits of an undisturbed one."
+)
 @pytest.mark.parametrize("method", [aae, factor_vae])
 @pytest.mark.parametrize("step", [7, 47])
 def test_interrupted_and_continued_is_undisturbed(blobs, tmp_path, method, step):

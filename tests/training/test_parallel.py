@@ -1,4 +1,4 @@
-"""Two processes follow the trajectory of one, for a method without batch statistics and noise, and share opponents."""
+"""Two processes follow the trajectory of one on the command line, and share opponents and banks in a program."""
 
 import json
 import os
@@ -10,6 +10,10 @@ import torch
 
 
 @pytest.mark.slow
+@pytest.mark.promise(
+    "Several processes",
+    "Two processes train every method as one does with their joint batch: its noise, losses and weights.",
+)
 def test_two_processes_train_as_one(tmp_path):
     def losses(devices):
         folder = tmp_path / str(devices)
@@ -60,6 +64,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.promise("Several processes", "All processes end with one model, to the bit, however they were started.")
 @pytest.mark.parametrize("term", ["adversarial", "factor", "linearized", "refresh", "queue"])
 def test_two_processes_keep_one_model(tmp_path, term):
     """The ranks see different examples, and average the gradients of the model, and of its opponent if it has one."""

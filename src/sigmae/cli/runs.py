@@ -71,49 +71,57 @@ def train(
         Print the results as JSON.
     """
     from sigmae.api import plan
+    from sigmae.cli.processes import one_of_several, run_in_processes, to_be_started
     from sigmae.console import Display
     from sigmae.evaluation import QUICK
     from sigmae.metrics.features import load_features
     from sigmae.runs import evaluate_run, is_evaluated, Observers, open_run, read_rows, train_run
     from sigmae.training import make_fabric
+    from sigmae.training.processes import check_shares, losses_told
 
     fabric = make_fabric(training.precision, device, devices, nodes)
-    fabric.launch()
-    planned = plan(
-        source,
-        method,
-        latent_dim=latent_dim,
-        network=network,
-        settings=settings or (),
-        image_size=image_size,
-        limit=limit,
-        data_dir=data_dir,
-        training=training,
-    )
-    folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
-    if fabric.is_global_zero:
-        if features is not None and planned.data.is_image:
-            load_features(features, planned.data, inception_file=inception_file)  # before hours of training, not after
-        open_run(folder, planned.config)
-    fabric.barrier()
-    with Display(training.epochs, quiet=not fabric.is_global_zero) as display:
-        observers = Observers(display.training, display.stage, display.warning)
-        model = train_run(planned.model, planned.data, planned.config, folder, fabric=fabric, observers=observers)
-        if not fabric.is_global_zero:
-            return
-        if not is_evaluated(folder):
-            evaluate_run(
-                model,
-                planned.data,
-                folder,
-                metrics=QUICK,
-                features=features,
-                inception_file=inception_file,
-                seed=training.seed,
-                observers=observers,
-            )
-    display.rows(read_rows(folder), json)
-    display.next_steps(folder, model.default_density, "png" if planned.data.is_image else "npy")
+    check_shares(training.batch_size, devices * nodes)
+    if to_be_started(fabric):
+        raise SystemExit(run_in_processes(fabric, devices))
+    with one_of_several(), losses_told():
+        fabric.launch()
+        planned = plan(
+            source,
+            method,
+            latent_dim=latent_dim,
+            network=network,
+            settings=settings or (),
+            image_size=image_size,
+            limit=limit,
+            data_dir=data_dir,
+            training=training,
+        )
+        folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
+        if fabric.is_global_zero:
+            if features is not None and planned.data.is_image:
+                load_features(
+                    features, planned.data, inception_file=inception_file
+                )  # before hours of training, not after
+            open_run(folder, planned.config)
+        fabric.barrier()
+        with Display(training.epochs, quiet=not fabric.is_global_zero) as display:
+            observers = Observers(display.training, display.stage, display.warning)
+            model = train_run(planned.model, planned.data, planned.config, folder, fabric=fabric, observers=observers)
+            if not fabric.is_global_zero:
+                return
+            if not is_evaluated(folder):
+                evaluate_run(
+                    model,
+                    planned.data,
+                    folder,
+                    metrics=QUICK,
+                    features=features,
+                    inception_file=inception_file,
+                    seed=training.seed,
+                    observers=observers,
+                )
+        display.rows(read_rows(folder), json)
+        display.next_steps(folder, model.default_density, "png" if planned.data.is_image else "npy")
 
 
 @app.command

@@ -2,17 +2,18 @@
 
 import math
 import warnings
-import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile, ZipFile
+from zipfile import is_zipfile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Int64, Shaped
+from numpy.lib.format import MAGIC_PREFIX
 from torch import Tensor
 
 from sigmae.data.dataset import Dataset, Split
@@ -60,22 +61,32 @@ def load_file(path: Path) -> Dataset:
     """A .npy or .npz file; pickled objects in it are refused, and a large .npy file is not read into memory."""
     try:
         if is_zipfile(path):
-            with ZipFile(path) as members:
-                size = sum(member.file_size for member in members.infolist())
-            if size > MEMORY_LIMIT:
-                raise SigmaeError(f"{path} would inflate to {size:,} bytes, over {MEMORY_LIMIT:,}: split it.")
+            _check_archive(path)
         elif path.stat().st_size > HELD:
             return replace(from_arrays(np.load(path, "r", allow_pickle=False), name=str(path)), name=path.stem)
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             whole = isinstance(loaded, np.ndarray)
             dataset = from_arrays(loaded, name=str(path)) if whole else from_mapping(loaded, str(path))
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+    except SigmaeError:
+        raise
+    except Exception as error:  # the readers of numpy and of zip files raise whatever they meet in a broken one
         raise SigmaeError(
-            f"{path} cannot be read as numpy arrays of numbers ({error}): it was cut, holds Python objects, "
+            f"{path} cannot be read as numpy arrays of numbers ({error!s:.200}): it was cut, holds Python objects, "
             "or is of another kind; save it again with numpy.save or numpy.savez."
         ) from error
     return replace(dataset, name=path.stem)
+
+
+def _check_archive(path: Path) -> None:
+    with ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > MEMORY_LIMIT:
+            raise SigmaeError(f"{path} would inflate to {size:,} bytes, over {MEMORY_LIMIT:,}: split it.")
+        for member in archive.infolist():  # numpy hands out what is none of its arrays as bytes, inflated without bound
+            with archive.open(member) as file:
+                if file.read(len(MAGIC_PREFIX)) != MAGIC_PREFIX:
+                    raise ValueError(f"{member.filename} in it is no array")
 
 
 def streamed(array: Array) -> bool:
@@ -109,7 +120,9 @@ def examples(array: Array, name: str) -> Shaped[Tensor, "count ..."]:
 
 def to_tensor(array: Array, name: str) -> Tensor:
     """A uint8 or float32 tensor in main memory."""
-    if isinstance(array, np.ndarray):
+    if isinstance(array, Tensor):
+        _check_dense(array, name)
+    else:
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
     kind = str(array.dtype).removeprefix("torch.")
     if kind not in ("uint8", "float16", "bfloat16", "float32", "float64"):
@@ -121,9 +134,19 @@ def to_tensor(array: Array, name: str) -> Tensor:
     return array.detach().cpu() if kind == "uint8" else array.detach().to("cpu", torch.float32)
 
 
+def array_of(key: object, values: Any) -> Array:
+    """What is given under a name: an array or a tensor as it is, a list as an array; nothing else."""
+    if isinstance(values, np.ndarray | Tensor):
+        return values
+    with suppress(ValueError):  # of lists of unequal lengths
+        if isinstance(values, list):
+            return np.asarray(values)
+    raise SigmaeError(f"{key!r} names a {type(values).__name__} that is no array: give an array, a tensor or a list.")
+
+
 def label_numbers(labels: Labels, count: int, name: str) -> tuple[Int64[Tensor, " count"], tuple[str, ...]]:
     """Labels as int64 numbers, with their names where they are strings."""
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    values = _label_array(labels, f"The labels of {name}")
     if values.shape == (count, 1):
         values = values[:, 0]
     if values.shape != (count,) or values.dtype.kind not in "iuU":
@@ -137,13 +160,26 @@ def label_numbers(labels: Labels, count: int, name: str) -> tuple[Int64[Tensor, 
     return torch.from_numpy(numbers.astype(np.int64)), tuple(names.tolist())
 
 
+def _label_array(labels: Labels, name: str) -> npt.NDArray[Any]:
+    if isinstance(labels, Tensor):
+        _check_dense(labels, name)
+        labels = labels.detach().cpu()
+        return labels.float().numpy() if labels.is_floating_point() else labels.numpy()
+    return np.asarray(array_of(name, labels))
+
+
+def _check_dense(tensor: Tensor, name: str) -> None:
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise SigmaeError(f"{name} is a tensor that is sparse, or without values: give a dense one, by its to_dense().")
+
+
 def _from_splits(arrays: Mapping[str, Array], name: str) -> Dataset:
     keys = [key for key in ("train", "val", "test") if f"x_{key}" in arrays]
     images = [examples(arrays[f"x_{key}"], f"x_{key} of {name}") for key in keys]
     labels: list[Tensor | None] = [None for _ in keys]
     names: tuple[str, ...] = ()
     if all(f"y_{key}" in arrays for key in keys):
-        given = [np.asarray(arrays[f"y_{key}"]).reshape(-1) for key in keys]
+        given = [_label_array(arrays[f"y_{key}"], f"y_{key} of {name}").reshape(-1) for key in keys]
         sizes = [len(tensor) for tensor in images]
         if [len(part) for part in given] != sizes:
             raise SigmaeError(f"{name} has {[len(part) for part in given]} labels for {sizes} examples: give one each.")

@@ -9,6 +9,7 @@ from sigmae.data.folders import folder_listing, from_pictures, zip_listing
 from sigmae.data.names import find, kept, Whereabouts, yours_to_fetch
 from sigmae.data.pictures import Picture, square
 from sigmae.errors import SigmaeError
+from sigmae.files import read_bytes
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -59,7 +60,7 @@ def _official(folder: Path, pictures: dict[str, Picture]) -> dict[str, list[Pict
     partition, *_ = _partitions(folder)
     splits: dict[str, list[Picture]] = {"0": [], "1": [], "2": []}
     missing = []
-    for line in partition.read_text(encoding="utf-8").splitlines():
+    for line in read_bytes(partition).decode(errors="replace").splitlines():
         fields = line.replace(",", " ").split()
         if not fields or fields[0] == "image_id":  # the header of the CSV form
             continue

@@ -1,5 +1,7 @@
 """Any object with a length and examples by number, such as a torchvision data set."""
 
+from collections.abc import Callable
+from operator import getitem
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,9 +38,9 @@ def from_examples(source: Examples, name: str, size: int | None = None, progress
 
 
 def _collected(source: Examples, name: str, size: int | None, progress: Progress | None) -> tuple[Tensor, list[Any]]:
-    images, labels, count = torch.empty(0), [], len(source)
+    images, labels, count = torch.empty(0), [], _asked(len, name, source)
     for index in range(count):
-        image, label = _pair(source[index])
+        image, label = _pair(_asked(getitem, name, source, index))
         row = _row(image, size, f"Example {index} of {name}")
         if index == 0:
             check_memory(count, row.shape)
@@ -53,8 +55,19 @@ def _collected(source: Examples, name: str, size: int | None, progress: Progress
     return images, labels
 
 
+def _asked(question: Callable[..., Any], name: str, source: Examples, *index: int) -> Any:
+    """The length of an object, or an example; one that has columns, or no length, is told to become an array."""
+    try:
+        return question(source, *index)
+    except (LookupError, TypeError) as error:
+        raise SigmaeError(
+            f"{name} is a {type(source).__name__} without a length and numbered examples "
+            f"({type(error).__name__}: {error!s:.200}): give an array, such as its to_numpy() or toarray()."
+        ) from error
+
+
 def _pair(item: Any) -> tuple[Any, Any]:
-    if not isinstance(item, tuple):
+    if not isinstance(item, tuple) or not item:
         return item, None
     image, *rest = item
     label = rest[0] if rest else None

@@ -104,7 +104,7 @@ def zip_listing(path: Path, stack: ExitStack) -> Listing:
     """The pictures in a zip file that `stack` keeps open, hidden ones left out, sorted by name."""
     try:
         archive = stack.enter_context(ZipFile(path))
-    except (BadZipFile, OSError) as error:
+    except (BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise SigmaeError(f"{path} is not a whole zip file ({error}): it was cut; make it again.") from error
     members = {member.filename: member for member in archive.infolist() if _is_picture(member.filename)}
     total = sum(member.file_size for member in members.values())

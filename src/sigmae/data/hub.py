@@ -14,6 +14,7 @@ from sigmae.data.pictures import Picture, square
 from sigmae.errors import SigmaeError, unknown
 
 CONVERTED = "refs/convert/parquet"  # the branch where the hub keeps its own parquet copies
+DAMAGE = (AttributeError, LookupError, NotImplementedError, OSError, TypeError, ValueError)  # as it shows
 LABELS = ("label", "labels", "fine_label", "class")
 
 
@@ -29,7 +30,13 @@ def load_hub(name: str, size: int | None = None, progress: Progress | None = Non
     groups: dict[str, list[Picture]] = defaultdict(list)
     names: tuple[str, ...] = ()
     for split, path in _fetched(f"{owner}/{repository}", configuration):
-        names = _add_pictures(path, groups[split])
+        try:
+            names = _add_pictures(path, groups[split])
+        except DAMAGE as error:
+            reason = f"{type(error).__name__}: {error!s:.200}"
+            raise SigmaeError(
+                f"{path.name} of hf:{name} is no whole table of pictures ({reason}): tell its owner."
+            ) from error
     if not {"train", "test"} <= groups.keys():
         groups = {"": [picture for group in groups.values() for picture in group]}
     if not names:

@@ -4,7 +4,7 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -50,6 +50,7 @@ LABELS = {
 }
 UNSIGNED_BYTE = 0x08
 LIMIT = 1 << 32  # bytes; a gzip file that holds more is no data set of this kind
+BLOCK = 1 << 24  # bytes
 SIX = 6  # validation is the last sixth of train: 10,000 of 60,000
 
 
@@ -87,13 +88,20 @@ def read_idx(path: Path) -> UInt8[Tensor, "*shape"]:
             if zeros != 0 or kind != UNSIGNED_BYTE:
                 raise SigmaeError(f"{path} is no IDX file of bytes (it begins with {start.hex(' ')}): fetch it again.")
             shape = struct.unpack(f">{axes}I", file.read(4 * axes).ljust(4 * axes, b"\0"))
-            values = file.read(min(math.prod(shape), LIMIT) + 1)
+            values = b"".join(_blocks(file.read, min(math.prod(shape), LIMIT) + 1))
     except (OSError, EOFError, zlib.error) as error:
         raise SigmaeError(f"{path} cannot be read ({error}): it was cut; fetch it again.") from error
     if not 0 < len(values) == math.prod(shape):
         counts = f"{len(values):,} values or more, and its header promises {math.prod(shape):,}"
         raise SigmaeError(f"{path} has {counts}: it was cut or edited; fetch it again.")
     return torch.frombuffer(bytearray(values), dtype=torch.uint8).view(shape)
+
+
+def _blocks(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """The next `size` bytes, or what is left, in blocks: a header may promise more than there is memory for."""
+    while size > 0 and (block := read(min(size, BLOCK))):
+        size -= len(block)
+        yield block
 
 
 def _pair(folder: Path, half: str) -> Split:

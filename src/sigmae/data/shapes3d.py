@@ -52,14 +52,25 @@ def load_shapes3d(
     fetch(path, f"sha256:{SHA256}", mirrors, placing("shapes3d", FILE), progress)
     try:
         with h5py.File(path, "r") as file:
-            images, labels = file["images"], file["labels"]
+            images, labels = (_own(file, name) for name in ("images", "labels"))
             _check(path, images, labels)
             return from_grid(GRID, _ranks(labels[:]), _parts(images), count, progress)
     except (OSError, KeyError) as error:
         raise SigmaeError(f"{path} cannot be read ({error}): it was cut or edited; fetch it again.") from error
 
 
+def _own(file: Any, name: str) -> Any:
+    """An array of the file itself; a link to another file is none."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(file[name], h5py.Dataset):
+        raise KeyError(f"it has no array '{name}' of its own")
+    return file[name]
+
+
 def _check(path: Path, images: Any, labels: Any) -> None:
+    if any(array.external or array.is_virtual for array in (images, labels)):
+        raise SigmaeError(f"{path} leads to other files, which are not read in its place: fetch it again.")
     channels, height, width = GRID.shape
     total = min(labels.size // len(GRID.sizes), GRID.total)
     found = [(array.dtype, array.shape) for array in (images, labels)]

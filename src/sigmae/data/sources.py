@@ -1,6 +1,7 @@
 """Sources: from whatever names or holds data to a `Dataset`."""
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from sigmae.data.arrays import from_arrays, from_mapping, load_file
+from sigmae.data.arrays import array_of, from_arrays, from_mapping, load_file
 from sigmae.data.celeba import load_celeba, locate_celeba
 from sigmae.data.chairs import load_chairs, locate_chairs
 from sigmae.data.cifar import load_cifar10, locate_cifar10
@@ -33,6 +34,7 @@ from sigmae.errors import SigmaeError, unknown
 from sigmae.plugins import resolve
 
 HUB = "hf:"
+SIDE = 4096  # pixels; more would take more memory than any model is for
 PADDED = ("mnist", "fashion-mnist", "omniglot")
 LOCATE: dict[str, Callable[[Path | None], Whereabouts]] = {
     "mnist": partial(locate_idx, "mnist"),
@@ -70,8 +72,8 @@ def load(
     to 32 by zero padding. `limit` takes the first so many examples of every split: a fixed subset, and no others
     are kept in memory. `trust` as for `plugins.resolve`. Errors: `SigmaeError`, for all that cannot be a data set.
     """
-    if image_size is not None and image_size < 1:
-        raise SigmaeError(f"An image cannot have {image_size} pixels a side: give an image_size of 1 or more.")
+    if image_size is not None and not 1 <= image_size <= SIDE:
+        raise SigmaeError(f"An image cannot have {image_size} pixels a side: give an image_size of 1 to {SIDE}.")
     if limit is not None and limit < 1:
         raise SigmaeError(f"A split cannot be limited to {limit} examples: give a limit of 1 or more.")
     folder = None if data_dir is None else Path(data_dir).expanduser()
@@ -108,7 +110,7 @@ def _from_text(
         return _named(text, data_dir, size, limit, progress)
     if isinstance(source, str) and source.startswith(HUB):
         return load_hub(source.removeprefix(HUB), size, progress, limit)
-    if text and path.exists():
+    if text and os.path.exists(path):  # noqa: PTH110  # Path.exists raises on a name too long to be one
         return _from_path(path, size, limit, progress)
     if isinstance(source, str) and PLUGIN.fullmatch(source):
         return _from_plugin(source, data_dir, size, progress, trust)
@@ -175,7 +177,7 @@ def _from_object(source: Any, name: str, size: int | None, progress: Progress | 
         case np.ndarray() | Tensor():
             return from_arrays(source, name=name)
         case Mapping():
-            return from_mapping(source, name)
+            return from_mapping({str(key): array_of(key, values) for key, values in source.items()}, name)
         case (np.ndarray() | Tensor() as images, np.ndarray() | Tensor() | list() as labels) if type(source) is tuple:
             return from_arrays(images, labels, name)
         case Examples():
@@ -189,7 +191,7 @@ def _from_object(source: Any, name: str, size: int | None, progress: Progress | 
 def _missing(text: str, path: Path) -> SigmaeError:
     if len(path.parts) < 2 and not path.suffix:
         return unknown("data set or path", text, DATASETS)
-    beside = {file.name: str(file) for file in path.parent.iterdir()} if path.parent.is_dir() else {}
+    beside = {file.name: str(file) for file in path.parent.iterdir()} if os.path.isdir(path.parent) else {}  # noqa: PTH112  # as above
     near = get_close_matches(path.name, [*beside, *DATASETS], n=1)
     hint = f" Did you mean '{beside.get(near[0], near[0])}'?" if near else " Check the path."
     return SigmaeError(f"There is no file or folder '{text}'.{hint}")

@@ -50,9 +50,9 @@ FITS: dict[str, Fit] = {  # a pattern, and the function of the codes and the pat
     r"prior": standard_normal,
     r"scaled-prior": scaled_prior,
     r"gaussian": gaussian,
-    r"gmm([1-9]\d*)": gaussian_mixture,
+    r"gmm([1-9]\d{0,8})": gaussian_mixture,
     r"second-stage": second_stage_vae,
-    r"second-stage([1-9]\d*)": second_stage_vae,
+    r"second-stage([1-9]\d{0,8})": second_stage_vae,
     r"flow": flow,
 }
 

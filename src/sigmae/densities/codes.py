@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sigmae.errors import SigmaeError
 
+CLOSEST = 1e-30
+
 Draw = Callable[[], Float[Tensor, "count latent"]]
 
 
@@ -48,8 +50,8 @@ def finite(z: Float[Tensor, "count latent"]) -> Float[Tensor, "count latent"]:
 
 
 def refuse_a_single_point(z: Float[Tensor, "count latent"]) -> None:
-    """A point has no density."""
-    if (z == z[:1]).all():
+    """A point has no density, and none that a float can hold what is closer together than `CLOSEST`."""
+    if ((z - z[:1]).abs() <= CLOSEST).all():
         raise SigmaeError(
             f"A density is fitted to two or more different encodings, and these {len(z)} are all the same: "
             "encode more data; if that does not help, the encoder has collapsed: use the prior."

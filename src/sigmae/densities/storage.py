@@ -13,7 +13,7 @@ from torch.distributions import (
     Normal,
 )
 
-from sigmae.densities.flows import spline_flow, SplineFlow
+from sigmae.densities.flows import HIDDEN, spline_flow, SplineFlow
 from sigmae.densities.gaussians import mixture
 from sigmae.densities.second_stage import SecondStage, SecondStageVAE
 from sigmae.errors import SigmaeError
@@ -28,6 +28,7 @@ CONSTRAINTS = {
 }
 ANY = (constraints.real, "is not finite")
 FLOW = "flow."
+PRECISIONS = (torch.float32, torch.float64)
 
 
 def density_tensors(density: Distribution) -> dict[str, Tensor]:
@@ -96,6 +97,8 @@ def _flow(tensors: Mapping[str, Tensor]) -> SplineFlow:
     mean = tensors.get("mean", torch.empty(0))
     if mean.ndim != 1 or len(mean) == 0 or not mean.is_floating_point():
         raise _misshapen(tensors, "mean")
+    if (count := sum(tensor.numel() for tensor in tensors.values())) < len(mean) * HIDDEN[0]:
+        raise _damaged(f"its {count:,} numbers are fewer than the first layer of {len(mean):,} latents has")
     with seeded(0):  # the weights that it is made with are replaced, and no generator shall have moved
         network = spline_flow(len(mean)).to(mean.dtype)
     weights = {name.removeprefix(FLOW): tensor for name, tensor in tensors.items() if name.startswith(FLOW)}
@@ -114,7 +117,7 @@ def _refuse_damage(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[
         raise _damaged(f"it lacks {name}" if name in shapes else f"it holds {name}, which is no part of it")
     dtype = tensors[next(iter(shapes))].dtype
     for name, tensor in tensors.items():
-        if list(tensor.shape) != list(shapes[name]) or tensor.dtype != dtype or not dtype.is_floating_point:
+        if list(tensor.shape) != list(shapes[name]) or tensor.dtype != dtype or dtype not in PRECISIONS:
             raise _misshapen(tensors, name)
         constraint, complaint = CONSTRAINTS.get(name, ANY)
         if not (tensor.isfinite().all() and constraint.check(tensor).all()):

@@ -7,8 +7,7 @@ from typing import Any
 from sigmae.config import RunConfig
 from sigmae.diagnosis.case import Case, Finding
 from sigmae.diagnosis.checks import CHECKS
-from sigmae.errors import SigmaeError
-from sigmae.evaluation.stages import Stages
+from sigmae.evaluation.stages import Stages, UNMEASURABLE
 
 __all__ = ["CHECKS", "Case", "Diagnosis", "Finding", "diagnose"]
 
@@ -49,12 +48,14 @@ def diagnose(
     for name, check in CHECKS.items():
         try:
             found = check(case)
-        except SigmaeError as error:
+        except UNMEASURABLE as error:
             left_out[name] = str(error)
             continue
-        if isinstance(found, Finding):
+        if isinstance(found, str):
+            fine[name] = found
+        elif found.is_finite:
             findings.append(found)
         else:
-            fine[name] = found
+            left_out[name] = "What this looks at holds NaN or infinity: the model has diverged."
     findings.sort(key=lambda finding: -1.0 if finding.gain is None else finding.gain, reverse=True)
     return Diagnosis(case.density, case.distances, findings, fine, left_out)

@@ -1,6 +1,8 @@
 """A case: a model with its data, its history and its configuration, and the distances that all checks weigh."""
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +14,11 @@ from torch import Tensor
 from sigmae.commands import train_command
 from sigmae.config import RunConfig
 from sigmae.data import scaled
-from sigmae.evaluation.stages import Stages
+from sigmae.errors import SigmaeError
+from sigmae.evaluation.stages import Stages, UNMEASURABLE
 
 EXAMINED = 1000  # images, where a check decodes
+NONE = 1e-12  # of a squared error or a distance: an exact reconstruction has as much, so that all can be related to it
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Finding:
     measured: bool = False
     gain_of: str = "of the samples' distance"
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all its numbers are."""
+        return all(map(math.isfinite, (*self.evidence.values(), self.gain or 0.0)))
+
 
 @dataclass(eq=False)
 class Case:
@@ -46,19 +55,23 @@ class Case:
 
     @cached_property
     def distances(self) -> dict[str, float]:
-        """Fréchet distances to the test split, of reconstructions and of samples by density; none without features."""
-        stages = self.stages
-        if stages.features is None or stages.compared < 2:
-            return {}
+        """Fréchet distances to the test split, of reconstructions and of samples by density, where they can be had.
+
+        There are none without features, of a density that could not be fitted, or of a single image.
+        """
+        stages, found = self.stages, {}
         fitted = [name for name in stages.model.densities if name != "prior"]
-        return {of: stages.distance(of) for of in dict.fromkeys(["reconstructions", self.density, *fitted])}
+        for of in dict.fromkeys(["reconstructions", self.density, *fitted]):
+            with suppress(*UNMEASURABLE):
+                found[of] = stages.distance(of)
+        return found
 
     @property
     def limit(self) -> float | None:
         """The share of the samples' distance that reconstructions have too: the most that a better decoder gains."""
-        if not self.distances:
+        if not {"reconstructions", self.density} <= self.distances.keys():
             return None
-        return min(1.0, self.distances["reconstructions"] / max(self.distances[self.density], 1e-12))
+        return min(1.0, self.distances["reconstructions"] / max(self.distances[self.density], NONE))
 
     @cached_property
     def examined(self) -> tuple[Float[Tensor, "count *event"], Float[Tensor, "count *event"]]:
@@ -71,7 +84,10 @@ class Case:
         """The mean squared error of a value, decoded from draws of q: the decoder variance that these data ask for."""
         images, _ = self.examined
         decoded = self.stages.model.decode(self.stages.draws("validation")[:EXAMINED])
-        return float((images - decoded).double().square().mean())
+        error = float((images - decoded).double().square().mean())
+        if not math.isfinite(error):
+            raise SigmaeError("What is decoded from draws of q is not finite: the model has diverged.")
+        return max(error, NONE)
 
     @cached_property
     def spread(self) -> float:

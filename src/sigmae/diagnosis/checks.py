@@ -54,7 +54,10 @@ def collapse(case: Case) -> Finding | str:
         dead = collapsed(nats(stages))
         told = "follow the prior whatever the image is"
     else:
-        spread = stages.codes("test").double().var(0)
+        codes = stages.codes("test")
+        if len(codes) < 2:
+            raise SigmaeError("Whether latents vary from image to image takes two or more, and the test split has one.")
+        spread = codes.double().var(0)
         dead = spread <= NARROW * spread.max()
         told = "hardly vary from image to image"
     share, latent = float(dead.double().mean()), len(dead)
@@ -102,7 +105,7 @@ def variance(case: Case) -> Finding | str:
     implied = implied_variance(case)
     if implied is None:
         raise SigmaeError("This method finds its variance, or has no KL term that it would be weighed against.")
-    ratio = implied / max(case.residual, 1e-12)
+    ratio = implied / case.residual
     says = f"The variance of p(x|z) is {implied:.3g}, and the squared error of a value {case.residual:.3g}"
     if TOO_SMALL <= ratio <= TOO_LARGE or (case.limit is not None and ratio > 1 and case.limit < WORTHWHILE):
         return f"{says}."
@@ -126,7 +129,7 @@ def density(case: Case) -> Finding | str:
     others = {of: fid for of, fid in case.distances.items() if of not in ("reconstructions", name)}
     best = min(others, key=others.__getitem__, default=None)
     own = case.distances.get(name)
-    gain = 0.0 if best is None or own is None else max(0.0, 1 - others[best] / own)
+    gain = 0.0 if best is None or not own else max(0.0, 1 - others[best] / own)
     fallen = (
         f"{percent(outside)} of the samples of {name} fall farther from every training code than 95 % of held-out codes"
     )
@@ -175,7 +178,7 @@ def memorisation(case: Case) -> Finding | str:
     case.stages.tell(f"memorisation of {case.density}")
     samples = decoded(case.stages, case.stages.latents(case.density)[:COMPARED_IN_PIXELS]).double()
     data = case.stages.data.train.images[:EXAMINED].flatten(1).double()
-    if samples.var(0).sum() < ALIKE * data.var(0).sum():
+    if samples.var(0, correction=0).sum() < ALIKE * data.var(0, correction=0).sum():
         raise SigmaeError("The samples are all alike, and no more copies than one image can be.")
     found = memorised(case.stages, case.density)
     says = (

@@ -5,7 +5,6 @@ Reconstructions of the validation split, samples of every density and points of 
 between random validation pairs are compared with the test split (RAE, appendix B).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from sigmae.errors import SigmaeError
 from sigmae.evaluation import decoder, disentangled, generation, latent, likelihood
 from sigmae.evaluation.pictures import pictures
 from sigmae.evaluation.rows import as_records, Evaluation, Row
-from sigmae.evaluation.stages import COUNT, POINTS, Stages
+from sigmae.evaluation.stages import COUNT, POINTS, Stages, UNMEASURABLE
 from sigmae.metrics.features import Features
 from sigmae.model import Autoencoder
 from sigmae.plugins import resolve
@@ -147,13 +146,13 @@ def evaluate_stages(
     for name, compute in chosen.items():
         try:
             found = compute(stages)
-        except SigmaeError as error:
+        except UNMEASURABLE as error:
             if name == "squared_error":  # which applies to every model that has not diverged
                 raise
             left_out[name] = str(error)
             continue
-        rows += [row for row in found if math.isfinite(row.value)]
-        if broken := [f"{row.metric} of {row.of}" for row in found if not math.isfinite(row.value)]:
+        rows += [row for row in found if row.is_finite]
+        if broken := [f"{row.metric} of {row.of}" for row in found if not row.is_finite]:
             left_out[name] = f"Not finite: {', '.join(broken)}."
     return Evaluation(rows, left_out, tuple(chosen))
 

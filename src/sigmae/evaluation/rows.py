@@ -1,5 +1,6 @@
 """Rows: one number each, with what it is of and how it was obtained."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,11 @@ class Row:
     count: int
     protocol: str
     error: float | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the number and its error are numbers."""
+        return math.isfinite(self.value) and math.isfinite(self.error or 0.0)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sigmae.errors import SigmaeError
@@ -35,7 +34,7 @@ class Shelf:
             return load_tensors(path)[0]
         except (SigmaeError, OSError):
             tensors = make()
-        with suppress(OSError, SafetensorError):
+        with suppress(OSError):
             save_tensors(path, tensors, {"origin": origin})
             if not self.lasting:
                 self.discard(name, path)

@@ -27,6 +27,10 @@ COUNT = 10_000
 POINTS = 1000
 DECODED_AT_ONCE = 1000
 REAL = "test"
+UNMEASURABLE: tuple[type[Exception], ...] = (  # the latter of matrices beyond a float's range
+    SigmaeError,
+    torch.linalg.LinAlgError,  # type: ignore[attr-defined]
+)
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ from sigmae.metrics.neighbours import larger_share, nearest, squared_radii
 from sigmae.seeds import generator
 
 SINGULAR = 1e-13  # of the largest variance; a linear dependence rounded to 32 bits leaves about 1e-15
+EQUAL = 1e-28  # of the largest square: by rounding alone, equal codes leave about 1e-32
 EIGENVALUE_OFFSET = 1e-4  # the authors', in their whitening
 TAIL = 5e-4  # the authors', of the chi-squared distribution that sets their floor
 
@@ -194,7 +195,8 @@ def _principal_axes(
     """The variances along the axes of the unbiased covariance, and the axes as columns; all must be above rounding."""
     latent_dim = points.shape[1]
     variances, axes = torch.linalg.eigh(points.T.cov().view(latent_dim, latent_dim))
-    used = int((variances > SINGULAR * variances[-1]).sum())
+    rounding = torch.maximum(SINGULAR * variances[-1], EQUAL * points.square().max())
+    used = int((variances > rounding).sum())
     if used < latent_dim:
         raise SigmaeError(
             f"These {len(points)} codes vary along {used} of {latent_dim} directions, and have no density: encode "

@@ -27,7 +27,7 @@ def collapsed(
     (epsilon, delta)-collapse of Lucas et al. (2019), as the sampling-free VAE reports it (eq. 22). Latents of
     a small mean divergence are not collapsed as long as they are used for some examples.
     """
-    return (nats < epsilon).double().mean(0) >= 1 - delta
+    return (checked(nats) < epsilon).double().mean(0) >= 1 - delta
 
 
 def collapsed_share(q: Distribution) -> float:
@@ -42,9 +42,14 @@ def mean_divergences(nats: Float[Tensor, "count latent"]) -> Float64[Tensor, " l
     0 for a latent that follows the prior whatever x is. For a diagonal q they add up to the KL of the ELBO. There is
     no best value, and a mean hides a latent that few examples use: `collapsed` does not.
     """
+    return checked(nats).double().mean(0)
+
+
+def checked(nats: Float[Tensor, "count latent"]) -> Float[Tensor, "count latent"]:
+    """Divergences of one example or more, without NaN."""
     if not len(nats) or nats.isnan().any():
         raise SigmaeError("Divergences are averaged over one example or more, without NaN: check the model's codes.")
-    return nats.double().mean(0)
+    return nats
 
 
 def active_units(means: Float[Tensor, "count latent"], *, threshold: float = ACTIVE) -> Bool[Tensor, " latent"]:

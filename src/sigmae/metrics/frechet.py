@@ -91,7 +91,7 @@ def frechet_distance(*, real: FeatureStatistics, generated: FeatureStatistics) -
     shift = (real.mean - generated.mean).square().sum()
     traces = real.covariance.trace() + generated.covariance.trace()
     distance = shift + traces - 2 * trace_of_root(real, generated)
-    return max(0.0, distance.item())
+    return distance.clamp_min(0).item()
 
 
 def trace_of_root(real: FeatureStatistics, generated: FeatureStatistics) -> Float64[Tensor, ""]:

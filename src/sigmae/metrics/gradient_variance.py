@@ -1,6 +1,5 @@
 """How much the gradient of a loss changes from draw to draw, for one way of passing q through the decoder."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,5 +82,6 @@ def _gradient(objective: Objective, model: Autoencoder, x: Tensor) -> Float64[Te
 
 
 def _noise(mean: Float64[Tensor, " weights"], variance: Float64[Tensor, " weights"], repeats: int) -> GradientNoise:
-    total = variance.sum().item()
-    return GradientNoise(total, math.sqrt(max(0.0, mean.square().sum().item() - total / repeats)))
+    total = variance.sum()
+    norm = (mean.square().sum() - total / repeats).clamp_min(0).sqrt()
+    return GradientNoise(total.item(), norm.item())

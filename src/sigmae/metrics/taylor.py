@@ -86,6 +86,8 @@ def taylor_quality(
             f"counts={tuple(counts)}, reference={reference}, directions={directions} and chunk={chunk}."
         )
     batch, decode = examples(model, images), mean_decoder(model)
+    if batch[0].numel() < 2:
+        raise SigmaeError("Variances are correlated over two or more values of an example, and these have one.")
     projection = random_directions(batch[0].numel(), directions, seed)
     projection = None if projection is None else projection.to(model.device)
     with evaluating(model):

@@ -18,6 +18,7 @@ from sigmae.networks.conv import conv
 from sigmae.networks.initialization import initialize
 from sigmae.networks.mlp import linear, mlp
 from sigmae.networks.rae import rae
+from sigmae.networks.sizes import require_bounded, WEIGHTS
 from sigmae.networks.uae import uae
 from sigmae.plugins import resolve
 
@@ -105,6 +106,8 @@ def build(
     sizes: Mapping[str, Any] = {
         "shape": shape, "latent_dim": latent_dim, "encoder_outputs": encoder_outputs, "decoder_shape": decoder_shape
     }  # fmt: skip
+    if config.name in NETWORKS:  # a third party's may need numbers to be made
+        check_weights(config.name, partial(network, **sizes, **options), sizes)
     pair = network(**sizes, **options)
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(module, nn.Module) for module in pair)):
         raise SigmaeError(f"The network {config.name} must return an encoder and a decoder, it returns {pair!r}.")
@@ -115,8 +118,21 @@ def build(
         activation = OUTPUTS[config.output]()
         extra = decoder_shape[0] - shape[0]
         decoder = nn.Sequential(decoder, MeanActivation(activation, shape[0]) if extra else activation)
-    check_shapes(config.name, encoder, decoder, **sizes)
+    if config.name not in NETWORKS:
+        check_shapes(config.name, encoder, decoder, **sizes)
     return encoder, decoder
+
+
+def check_weights(name: str, make: Callable[[], tuple[nn.Module, nn.Module]], sizes: Mapping[str, Any]) -> None:
+    """Refuse a network of too many weights, or of wrong shapes, before there is memory for any."""
+    try:
+        with torch.device("meta"):
+            pair = make()
+            check_shapes(name, *pair, **sizes)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise SigmaeError(f"The network {name} cannot be of these sizes ({error!s:.200}): choose others.") from error
+    count = sum(weights.numel() for module in pair for weights in module.parameters())
+    require_bounded(f"number of weights of the network {name}", count, WEIGHTS)
 
 
 def checked_options(config: NetworkConfig, network: Network) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def avae(
     """
     require_side(shape, side)
     require_positive("width", width)
+    require_positive("decoder_channels", *decoder_channels)
     base = 8 * width
     up = [base, *(width * times for times in decoder_channels)]
     full = start * 2 ** len(decoder_channels) == side

@@ -35,6 +35,7 @@ def rae(
     """
     require_side(shape, side)
     require_positive("width", width)
+    require_positive("decoder_channels", *decoder_channels)
     base = 8 * width
     encoder: list[nn.Module] = [Centre()] if centre_input else []
     encoder += blocks(halving, [shape[0], width, 2 * width, 4 * width, base], kernel)

@@ -6,9 +6,9 @@ from pathlib import Path
 from sigmae import files
 from sigmae.report import sections
 from sigmae.report.markup import document, element, Html
-from sigmae.report.record import read_evaluation, read_record, Record
+from sigmae.report.record import read_environment, read_evaluation, read_record, Record
 
-__all__ = ["read_evaluation", "read_record", "write_report"]
+__all__ = ["read_environment", "read_evaluation", "read_record", "write_report"]
 
 SECTIONS = {
     "metrics": ("Metrics", sections.metrics),

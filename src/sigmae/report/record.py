@@ -1,6 +1,5 @@
 """What a run's folder holds, read and checked."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from sigmae.errors import SigmaeError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 VERSION = 1
+FORM = {"metrics": dict, "features": dict, "left_out": dict, "pictures": list}  # of what an evaluation may have beside its rows
+MACHINE = {"commit", "gpu", "packages", "processor", "python", "threads"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def read_record(folder: Path) -> Record:
 
     Raises `SigmaeError`, naming the file, for one that is damaged, of another version or not of its form.
     """
+    files.refuse_links(folder)
     return Record(
         config=_versioned(folder / "config.json"),
         history=_lines(folder / "metrics.jsonl"),
@@ -51,10 +53,22 @@ def read_record(folder: Path) -> Record:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """What an `evaluation.json` holds, its version and the form of its rows checked."""
+    """What an `evaluation.json` holds, its version and its form checked."""
     evaluation = _versioned(path)
+    for name, kind in FORM.items():
+        if not isinstance(evaluation.get(name, kind()), kind):
+            raise SigmaeError(f"'{name}' in {path} is no {kind.__name__}: evaluate the run again.")
     _check_rows(path, evaluation.get("rows", []))
     return evaluation
+
+
+def read_environment(path: Path) -> dict[str, Any]:
+    """What an `environment.json` holds, one that says all of `MACHINE`."""
+    environment = _table(path)
+    packages = environment.get("packages")
+    if environment.keys() >= MACHINE and isinstance(packages, dict) and {"sigmae", "torch"} <= packages.keys():
+        return environment
+    raise SigmaeError(f"{path} does not say where the run was made: delete it, and repeat the command.")
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -80,10 +94,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     history = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(files.read_bytes(path).splitlines(), start=1):
         place = f"Line {number} of {path}"
         try:
-            record = _object(json.loads(line), place)
+            record = _object(files.from_json(line.decode()), place)
         except ValueError as error:
             message = f"{place} is not whole JSON ({error}): remove it, or restore the file."
             raise SigmaeError(message) from error
@@ -100,10 +114,12 @@ def _check_rows(path: Path, rows: Any) -> None:
         place = f"Row {number} of {path}"
         if missing := sorted({"metric", "of", "value"} - _object(row, place).keys()):
             raise SigmaeError(f"{place} lacks {', '.join(missing)}: evaluate the run again.")
+        if not (isinstance(row["metric"], str) and isinstance(row["of"], str)):
+            raise SigmaeError(f"{place} has a metric, or what it is of, that is no text: evaluate the run again.")
 
 
 def _png(path: Path) -> bytes:
-    content = path.read_bytes()
+    content = files.read_bytes(path)
     if not content.startswith(PNG_SIGNATURE) or len(content) < 24:
         raise SigmaeError(f"{path} is not a PNG picture: delete it, or evaluate the run again.")
     return content

@@ -16,7 +16,7 @@ from sigmae.metrics.named import NamedFeatures
 from sigmae.model import Autoencoder
 from sigmae.report import read_evaluation, read_record, write_report
 from sigmae.runs.environment import commit
-from sigmae.runs.folder import read_run
+from sigmae.runs.folder import check_writable, read_run
 from sigmae.runs.training import ensure_densities, Observers, SILENT
 
 STAND_IN = "here the training split stands in for the test split"
@@ -45,6 +45,7 @@ def evaluate_run(
     drawn if all metrics are computed, else the quick ones and those `drawn`. Numbers of the same model that are not
     computed anew stay. Raises `SigmaeError` where none of `metrics` applies.
     """
+    check_writable(folder)
     ensure_densities(model, data, densities or (), folder, observers)
     chosen = chosen_features(model, data, features, inception_file, observers)
     scored = replace(data, test=data.train) if split == "train" else data

@@ -1,5 +1,6 @@
 """A run's folder: opened for one configuration, and read again."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import Row
-from sigmae.files import read_json, write_json
+from sigmae.files import PART, read_json, refuse_links, remove_parts, write_json
 from sigmae.model import Autoencoder, load
 from sigmae.report import read_evaluation
 from sigmae.runs.environment import environment
@@ -28,15 +29,18 @@ def open_run(folder: Path, config: RunConfig) -> None:
                 f"{folder} holds another run (different: {', '.join(changed[:4])}); nothing was overwritten: "
                 "choose another --out, or repeat that run's own settings to continue it."
             )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SigmaeError(f"{folder} is not empty and holds no run; nothing was overwritten: choose another --out.")
-    write_json(path, wanted)
-    write_json(folder / "environment.json", environment())
+    else:
+        if folder.exists() and not (folder.is_dir() and all(PART.fullmatch(one.name) for one in folder.iterdir())):
+            raise SigmaeError(f"{folder} is not empty and holds no run; nothing was overwritten: choose another --out.")
+        write_json(path, wanted)
+    if not (folder / "environment.json").exists():
+        write_json(folder / "environment.json", environment())
+    remove_parts(folder)
 
 
 def read_run(folder: Path) -> RunConfig:
-    """The configuration of the run in a folder."""
+    """The configuration of the run in a folder; one with links that leave it is refused."""
+    refuse_links(folder)
     if not (folder / "config.json").exists():
         raise SigmaeError(f"{folder} holds no run: there is no config.json in it. Make one with sigmae train.")
     config: RunConfig = structure(read_json(folder / "config.json"), RunConfig, str(folder / "config.json"))
@@ -62,9 +66,20 @@ def is_evaluated(folder: Path) -> bool:
     return (folder / "evaluation.json").exists() and (folder / "report.html").exists()
 
 
+def is_trained(folder: Path) -> bool:
+    """Whether the run has its weights and densities."""
+    return (folder / "model.safetensors").exists() and (folder / "densities.safetensors").exists()
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that this process may not write to, before hours of work for it."""
+    if not os.access(folder, os.W_OK):
+        raise SigmaeError(f"{folder} may not be written to: copy it to where you may write, and name that.")
+
+
 def load_run(folder: Path, *, trust: Sequence[str] = ()) -> Autoencoder:
     """The trained model of a run; one that is not finished is told how to be."""
     read_run(folder)
-    if not (folder / "model.safetensors").exists():
+    if not is_trained(folder):
         raise SigmaeError(f"The run in {folder} is not finished: repeat its sigmae train command to continue it.")
     return load(folder, trust=trust)

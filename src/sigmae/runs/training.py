@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from sigmae.errors import SigmaeError
 from sigmae.files import write_atomically, write_bytes
 from sigmae.metrics.images import to_uint8
 from sigmae.model import Autoencoder, load
-from sigmae.runs.folder import read_run, run_data
+from sigmae.runs.folder import is_trained, read_run, run_data
 from sigmae.training import Report, train
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def train_run(
 
     A run that was trained before is not touched: its model is loaded.
     """
-    if all((folder / name).exists() for name in ("model.safetensors", "densities.safetensors")):
+    if is_trained(folder):
         modules = (model.encoder, model.decoder) if config.model.network is None else None
         return load(folder, trust=None, network=modules).to(model.device)
     train(
@@ -127,5 +128,5 @@ def sample_run(
 
 def save_array(path: Path, images: Tensor) -> None:
     """Write an array in numpy's format."""
-    with path.open("wb") as file:
-        np.save(file, images.numpy(), allow_pickle=False)
+    with path.open("wb") as file:  # behind a plain `write`: on a full disk numpy's own does not say what is wrong
+        np.save(SimpleNamespace(write=file.write), images.numpy(), allow_pickle=False)

@@ -14,8 +14,9 @@ from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import unknown
 from sigmae.evaluation import COUNT, POINTS, QUICK
-from sigmae.files import digest, read_json
-from sigmae.runs import default_features, evaluate_run, MAY_CHANGE, Observers, open_run, SILENT, train_run
+from sigmae.files import digest
+from sigmae.report import read_evaluation
+from sigmae.runs import default_features, evaluate_run, is_evaluated, MAY_CHANGE, Observers, open_run, SILENT, train_run
 from sigmae.settings import DataConfig, TrainingConfig
 
 OPTIONS = ("network", "latent_dim", "image_size", "limit")
@@ -195,8 +196,7 @@ def complete(cell: Cell, folder: Path, scoring: Scoring, observers: Observers = 
 
 def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
     """Whether a run has all the numbers that are asked for, computed as asked for."""
-    path = folder / "evaluation.json"
-    if not path.exists() or not (folder / "model.safetensors").exists():
+    if not is_evaluated(folder) or not (folder / "model.safetensors").exists():
         return False
     features = (scoring.features or default_features(cell.data)) if cell.data.is_image else None
     densities = None if scoring.densities is None else list(scoring.densities)
@@ -207,6 +207,7 @@ def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
         "points": scoring.points,
         "split": scoring.split,
     }
-    record = read_json(path)
+    record = read_evaluation(folder / "evaluation.json")
     known, drawn = record.get("metrics", {}), record.get("pictures", [])
-    return {*scoring.pictures} <= {*drawn} and all(known.get(metric) == wanted for metric in scoring.metrics)
+    is_drawn = all(picture in drawn for picture in scoring.pictures)
+    return is_drawn and all(known.get(metric) == wanted for metric in scoring.metrics)

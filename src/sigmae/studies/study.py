@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import COUNT
-from sigmae.files import read_json, write_text
+from sigmae.files import read_bytes, write_text
+from sigmae.report import read_environment, read_evaluation
 from sigmae.runs import read_rows
 from sigmae.studies.cells import Cell, is_complete, Scoring
 from sigmae.studies.engines import Engine
@@ -86,7 +87,7 @@ def results_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Result]:
     """The numbers of a run; those of the density that its method itself samples once more under `OWN`."""
     if not is_complete(cell, folder, scoring):
         return []
-    own = read_json(folder / "evaluation.json").get("density")
+    own = read_evaluation(folder / "evaluation.json").get("density")
     rows = read_rows(folder)
     named = [(row.of, row) for row in rows] + [(OWN, row) for row in rows if row.of == own]
     return [
@@ -97,10 +98,10 @@ def results_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Result]:
 
 def pictures_of(folder: Path, others: Sequence[str] = ()) -> dict[str, bytes]:
     """The pictures of a run that are shown beside those of other runs."""
-    own = read_json(folder / "evaluation.json").get("density")
-    files = {name: folder / "figures" / f"{name}.png" for name in (*PICTURES, *others)}
-    files["samples"] = folder / "figures" / f"samples-{own}.png"
-    return {name: path.read_bytes() for name, path in files.items() if path.exists()}
+    own = read_evaluation(folder / "evaluation.json").get("density")
+    files = {path.stem: path for path in (folder / "figures").glob("*.png")}
+    stems = {name: name for name in (*PICTURES, *others)} | {"samples": f"samples-{own}"}
+    return {name: read_bytes(files[stem]) for name, stem in stems.items() if stem in files}
 
 
 def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, failures: Failures) -> list[Table]:
@@ -143,8 +144,9 @@ def footer(study: Study, place: str) -> str:
     folders = [cell.folder(study.runs) for cell in cells if is_complete(cell, cell.folder(study.runs), study.scoring)]
     if not folders:
         return f"{told}; no run is complete."
-    environment = read_json(folders[0] / "environment.json")
-    features = dict.fromkeys(name for folder in folders for name in read_json(folder / "evaluation.json")["features"])
+    environment = read_environment(folders[0] / "environment.json")
+    evaluations = [read_evaluation(folder / "evaluation.json") for folder in folders]
+    features = dict.fromkeys(str(name) for evaluation in evaluations for name in evaluation.get("features") or ())
     return (
         f"{told}; features {', '.join(features) or 'none'}, up to {COUNT:,} images in a distance; "
         f"sigmae {environment['packages']['sigmae']}, torch {environment['packages']['torch']}, "

@@ -9,6 +9,7 @@ from typing import Any
 
 from sigmae.conversion import structure
 from sigmae.errors import SigmaeError, unknown
+from sigmae.files import read_bytes
 from sigmae.settings import TrainingConfig
 from sigmae.tables.claims import check_claim
 from sigmae.tables.definition import BANDWIDTH_OPTIONS, Definition, Options, Row, RUN_OPTIONS, Scale
@@ -32,7 +33,7 @@ def definition_of(name: str, trust: Sequence[str] = ()) -> Definition:
         raise unknown("table or .toml file", name, TABLES)
     path = Path(name).expanduser()
     try:
-        return defined(path.stem, path.read_text(encoding="utf-8"), name, trust)
+        return defined(path.stem, read_bytes(path).decode(), name, trust)
     except (OSError, UnicodeDecodeError) as error:
         raise SigmaeError(f"{path} cannot be read ({error}).") from error
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sigmae.errors import SigmaeError, unknown
+from sigmae.files import check_depth
 from sigmae.tables.names import TABLES, text_of
 
 
@@ -12,7 +13,8 @@ def whole(text: str, path: str) -> dict[str, Any]:
     """What a text of TOML says, added to what it `extends`: rows, data and scales are added, all else replaces."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        check_depth(raw)
+    except (ValueError, RecursionError) as error:
         raise SigmaeError(f"{path} cannot be read as TOML ({error}).") from error
     for section in ("rows", "columns", "data", "scales"):
         if not isinstance(raw.get(section, {}), Mapping):

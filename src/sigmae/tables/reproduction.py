@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sigmae.errors import SigmaeError
-from sigmae.files import read_json
+from sigmae.report import read_environment, read_evaluation
 from sigmae.report.words import feature_set, metric_kind
-from sigmae.runs import default_features
+from sigmae.runs import default_features, read_rows
 from sigmae.studies import statistics
 from sigmae.studies.cells import is_complete
 from sigmae.studies.results import Result
@@ -157,26 +156,27 @@ def circumstances_of(plan: Plan, study: Study) -> dict[str, str]:
         "data": ", ".join(dict.fromkeys(cell.place for cell, _ in done)),
         "evaluated on": f"the {plan.scoring.split} split",
     }
-    records = [(read_json(folder / "environment.json"), read_json(folder / "evaluation.json")) for _, folder in done]
     collected: dict[str, dict[str, None]] = {}
-    for environment, evaluation in records:
-        for name, value in facts(environment, evaluation).items():
+    for _, folder in done:
+        for name, value in facts(folder).items():
             if value:
                 collected.setdefault(name, {})[value] = None
     return told | {name: ", ".join(values) for name, values in collected.items()}
 
 
-def facts(environment: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, str]:
+def facts(folder: Path) -> dict[str, str]:
     """What is to be said of one run."""
-    counts = sorted({row["count"] for row in evaluation["rows"]})
+    environment = read_environment(folder / "environment.json")
+    evaluation = read_evaluation(folder / "evaluation.json")
+    counts = sorted({row.count for row in read_rows(folder)})
     packages = environment["packages"]
     return {
-        "features": ", ".join(evaluation["features"]),
+        "features": ", ".join(map(str, evaluation.get("features") or ())),
         "examples in a number": f"{counts[0]:,} to {counts[-1]:,}" if counts else "",
-        "trained at commit": environment["commit"],
-        "evaluated at commit": evaluation["commit"],
+        "trained at commit": str(environment["commit"] or ""),
+        "evaluated at commit": str(evaluation.get("commit") or ""),
         "versions": f"sigmae {packages['sigmae']}, torch {packages['torch']}, Python {environment['python']}",
-        "hardware": environment["gpu"] or f"{environment['processor']}, {environment['threads']} threads",
+        "hardware": str(environment["gpu"] or "") or f"{environment['processor']}, {environment['threads']} threads",
     }
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sigmae.errors import SigmaeError
+from sigmae.machine import is_out_of_memory
 from sigmae.parts import Part
 
 
@@ -45,6 +46,8 @@ def failures_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if is_out_of_memory(error) or isinstance(error, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+            raise
         reason = str(getattr(error, "inner_exception", error)).partition("\n")[0]
         remedy = "Install one such as g++, or name it in CXX; or train" if "C++ compiler" in reason else "Train"
         raise SigmaeError(f"The training step cannot be compiled ({reason}). {remedy} without --compile.") from error

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
@@ -17,16 +17,21 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sigmae.data import Dataset, scaled, Split
 from sigmae.errors import SigmaeError
 from sigmae.files import write_text
+from sigmae.joint import averaged, sharing
+from sigmae.machine import memory_explained
 from sigmae.model import Autoencoder
 from sigmae.objective import Terms
 from sigmae.parts import Moment, Part
-from sigmae.seeds import derived_seed, generator, reseed
+from sigmae.seeds import derived_seed, generator, reseed, seeded
 from sigmae.settings import TrainingConfig
-from sigmae.signals import Interrupted, stop_on_signals, StopRequest
+from sigmae.signals import stop_on_signals, StopRequest
+from sigmae.tensors import finite
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
 from sigmae.training.compiled import compiled, failures_explained
+from sigmae.training.noise import JointNoise
 from sigmae.training.opponents import opponents
+from sigmae.training.processes import Agreement, check_shares, losses_told, not_shared
 from sigmae.training.state import Progress, State
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 
 FLUSH_EVERY = 20  # steps between looks at the loss: looking makes a GPU wait
 CHECKPOINT_SECONDS = 20.0
+ONE_VALUE = "Expected more than 1 value per channel"  # as torch says it
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -86,19 +92,33 @@ def train(
     With a folder, state is saved there every 20 seconds, at the end and when interrupted, and the same call
     continues from it; on a CPU it ends with the same bits as an undisturbed run.
 
-    Raises `SigmaeError` when a term is no longer finite, and `Interrupted` after Ctrl-C or kill.
+    Several processes of one `fabric` train as one does with their joint batch, up to rounding, whose noise they share
+    too; but for batch normalization, permutations that a part draws, and with `compile` all noise, which are of each
+    process's share of a batch alone. A run may change their number where it is continued.
+
+    Raises `SigmaeError` when a term is no longer finite or memory is short, and `Interrupted` after Ctrl-C or kill.
     """
     check_fit(model, data, config)
-    keep_memory()
     fabric = fabric or make_fabric(config.precision)
+    check_shares(config.batch_size, fabric.world_size)
+    keep_memory()
     if config.precision == "bf16" and fabric.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
         warn("This processor computes in bfloat16 many times more slowly than in 32 bits: use --precision 32.")
-    loop = Loop(model, data, config, folder, observe, fabric)
-    loop.restore(warn)
-    with stop_on_signals() as stop:
-        while loop.state.progress.epoch < config.epochs and not loop.out_of_patience():
-            loop.epoch(stop)
-    return loop.end()
+    with seeded(config.seed), losses_told():
+        loop = Loop(model, data, config, folder, observe, fabric)
+        loop.restore(warn)
+        with stop_on_signals() as stop, memory_explained(remedy(config)), torch_errors_told([loop]):
+            while loop.state.progress.epoch < config.epochs and not loop.out_of_patience():
+                loop.epoch(stop)
+        return loop.end()
+
+
+def remedy(config: TrainingConfig) -> str:
+    """What to do where a batch does not fit into memory."""
+    return (
+        f"A step on {config.batch_size} images does not fit; what was saved is whole. Free some memory and repeat the "
+        "command, or take a smaller --batch-size, in another --out."
+    )
 
 
 def check_fit(model: Autoencoder, data: Dataset, config: TrainingConfig) -> None:
@@ -143,7 +163,10 @@ class Loop:
         self.wrapped = stepped if in_plain_floats(fabric) else wrapped
         self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
-        self.state = State(model, optimizer, schedule, [opponent.optimizer for opponent in self.opponents])
+        self.state = State(model, optimizer, schedule, examples="" if folder is None else examples(data))
+        self.state.opponents += [opponent.optimizer for opponent in self.opponents]
+        self.state.processes = fabric.world_size
+        self.agreement = Agreement(fabric.world_size)
         self.steps = len(data.train) // config.batch_size
         self.pending: list[Tensor] = []
         self.saved = time.monotonic()
@@ -162,18 +185,26 @@ class Loop:
         return Moment(self.model, self.data.train, self.data.validation, progress.epoch, progress.step)
 
     def restore(self, warn: Callable[[str], None]) -> None:
-        """Continue from the folder's newest whole checkpoint, if there is one."""
+        """Continue from the folder's newest whole checkpoint, if there is one; set newer ones of no use aside."""
         if self.folder is not None:
-            states.restore(self.state, self.folder, warn)
+            passed_over = states.restore(self.state, self.folder, warn)
+            self.fabric.barrier()  # all processes have read them
+            if self.fabric.is_global_zero:
+                for path in passed_over:
+                    path.replace(states.set_aside(path))
             self.write_history()
+        if reason := not_shared(self.model, self.fabric.world_size, self.state.processes):
+            warn(reason)
+        self.state.processes = self.fabric.world_size
 
     def epoch(self, stop: StopRequest) -> None:
         """The rest of the present epoch, its validation, its record, and a checkpoint."""
         run_epoch([self], lambda batches: self.step(*batches), stop)
 
     def end(self) -> Progress:
-        """Save the last checkpoint, and give the model its best weights."""
+        """Save the last checkpoint and the whole history, and give the model its best weights."""
         self.save()
+        self.write_history()  # anew, for lines that were added are not flushed to the disk
         self.model.load_state_dict(self.state.best)
         return self.state.progress
 
@@ -198,7 +229,20 @@ class Loop:
 
     def step(self, indices: Tensor) -> None:
         """One step of the model, and one of each opponent."""
-        reseed(self.noise_seed())
+        reseed(self.noise_seed(self.fabric.global_rank))
+        with self.sharing(len(indices)):
+            self.learn(indices)
+
+    @contextmanager
+    def sharing(self, size: int) -> Iterator[None]:
+        """A step on a share of `size` examples, which is a part of that of all processes."""
+        process, processes = self.fabric.global_rank, self.fabric.world_size
+        alone = processes == 1 or self.config.compile
+        with sharing(process, processes), nullcontext() if alone else JointNoise(size, self.noise_seed()):
+            yield
+
+    def learn(self, indices: Tensor) -> None:
+        """What a step does with its examples."""
         for part in self.parts:
             part.begin_step(self.moment())
         x = scaled(self.images.index_select(0, indices).to(self.fabric.device))
@@ -207,15 +251,16 @@ class Loop:
             terms: Terms = self.wrapped(x)
             self.fabric.backward(terms.loss)
         if self.config.clip is not None:
-            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.config.clip)
+            clip = self.config.clip  # what is not finite is found with the terms, and looking would make a GPU wait
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=clip, error_if_nonfinite=False)
         self.optimizer.step()
         for opponent in self.opponents:
             opponent.step(self.optimizer.param_groups[0]["lr"], self.fabric)
-        self.count(torch.stack([term.detach() for term in terms]))
+        self.count(averaged(torch.stack([term.detach() for term in terms])))
 
-    def noise_seed(self) -> int:
-        """The seed of all that the present step draws."""
-        return derived_seed(self.config.seed, "step", self.state.progress.step, self.fabric.global_rank)
+    def noise_seed(self, process: int = 0) -> int:
+        """The seed of what the present step draws: of the joint batch's noise, or of what is a process's own."""
+        return derived_seed(self.config.seed, "step", self.state.progress.step, process)
 
     def count(self, terms: Float[Tensor, "3"]) -> None:
         """Count a step that was made, and keep its terms until they are looked at."""
@@ -242,9 +287,11 @@ class Loop:
         """The error for a number that is not finite."""
         kept = sorted(self.folder.glob("checkpoints/step-*.safetensors")) if self.folder else []
         last = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint yet"
+        remedy = "Try a lower --lr, --clip 1, or 32-bit precision, in another --out."
+        if step == 1 and not self.data.unit_range:
+            remedy = "No weight has moved before: divide the data by their standard deviation, or scale them to [0, 1]."
         return SigmaeError(
-            f"Training stopped at step {step} (epoch {self.state.progress.epoch + 1}): {what}; {last}. "
-            "Try a lower --lr, --clip 1, or 32-bit precision, in another --out."
+            f"Training stopped at step {step} (epoch {self.state.progress.epoch + 1}): {what}; {last}. {remedy}"
         )
 
     def close_epoch(self) -> None:
@@ -309,10 +356,10 @@ class Loop:
     def save(self) -> None:
         """Write a checkpoint, if there is a folder and the weights are finite."""
         self.flush()
+        if not finite(self.model.parameters()):
+            raise self.diverged("the weights are not finite", self.state.progress.step)
         if self.folder is None:
             return
-        if not states.finite(self.model):
-            raise self.diverged("the weights are not finite", self.state.progress.step)
         if self.fabric.is_global_zero:
             states.save(self.state, self.folder)
         self.saved = time.monotonic()
@@ -327,6 +374,11 @@ class Loop:
         else:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def examples(data: Dataset) -> str:
+    """What tells one data set from another in little time: how many examples, and a hash of those held out."""
+    return f"{len(data.train)} and {data.validation.fingerprint}"
 
 
 def in_plain_floats(fabric: "Fabric") -> bool:
@@ -356,13 +408,33 @@ def run_epoch(loops: Sequence[Loop], step: Callable[[Sequence[Tensor]], None], s
     save_when_due(loops, stop)
 
 
+@contextmanager
+def torch_errors_told(loops: Sequence[Loop]) -> Iterator[None]:
+    """Tell in a sentence what stops these runs by an error of torch: matrices that diverged, and a batch of one."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        for loop in loops:
+            loop.flush()  # a term that was not finite before says more
+        what = f"the numbers of a matrix are not finite or too large ({str(error).partition(':')[0]} failed)"
+        raise loops[0].diverged(what, loops[0].state.progress.step + 1) from error
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        raise SigmaeError(
+            "Batch normalization compares the examples of a batch, and this network leaves one value of each: "
+            "use --batch-size 2 or more, for every process, or another --network."
+        ) from error
+
+
 def save_when_due(loops: Sequence[Loop], stop: StopRequest) -> None:
     """Write checkpoints if the last ones are old, or if training is asked to stop, and then stop it."""
-    if stop.requested or time.monotonic() - loops[0].saved > CHECKPOINT_SECONDS:
+    due = time.monotonic() - loops[0].saved > CHECKPOINT_SECONDS
+    stop.number, anywhere_due = loops[0].agreement.largest(stop.number, due)
+    if stop.number or anywhere_due:
         for loop in loops:
             loop.save()
-    if stop.requested:
-        raise Interrupted
+    stop.obey()
 
 
 def named(values: Sequence[float]) -> dict[str, float]:

@@ -15,12 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from sigmae.data import scaled
 from sigmae.training.loop import Loop
+from sigmae.training.noise import DRAWS, FRESH, LIKE
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-FRESH = {torch.rand, torch.randn, torch.randint, torch.randperm}
-LIKE: dict[Any, Callable[..., Tensor]] = {torch.rand_like: Tensor.uniform_, torch.randn_like: Tensor.normal_}
-FILLING = {Tensor.uniform_, Tensor.normal_, Tensor.bernoulli_}
-DRAWS = FRESH | LIKE.keys() | FILLING
 
 
 class Together:
@@ -89,7 +86,7 @@ class Together:
             row.grad = gradient
             group["lr"] = loop.state.optimizer.param_groups[0]["lr"]
             if loop.config.clip is not None:
-                clip_grad_norm_([row], loop.config.clip, error_if_nonfinite=True)
+                clip_grad_norm_([row], loop.config.clip)
         self.optimizer.step()
 
     def release(self) -> None:

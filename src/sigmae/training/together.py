@@ -21,13 +21,14 @@ from torch import Tensor
 
 from sigmae.data import Dataset
 from sigmae.errors import SigmaeError
+from sigmae.machine import memory_explained
 from sigmae.model import Autoencoder
 from sigmae.parts import Part
 from sigmae.seeds import seeded
 from sigmae.settings import TrainingConfig
 from sigmae.signals import stop_on_signals, StopRequest
 from sigmae.training.allocator import keep_memory
-from sigmae.training.loop import check_fit, Loop, make_fabric, Report, run_epoch
+from sigmae.training.loop import check_fit, Loop, make_fabric, remedy, Report, run_epoch, torch_errors_told
 from sigmae.training.stacked import joined, stacked, Together
 from sigmae.training.state import Progress
 
@@ -64,7 +65,8 @@ def train_together(
     for loop in loops:
         loop.restore(warn)
     unfinished = [loop for loop in loops if not finished(loop)]
-    with stop_on_signals() as stop, saved_on_error(loops):
+    memory, errors = memory_explained(remedy(configs[0])), torch_errors_told(unfinished)
+    with seeded(configs[0].seed), stop_on_signals() as stop, saved_on_error(loops), memory, errors:
         catch_up(unfinished, stop)
         if unfinished and not finished(unfinished[0]):
             with stacked(unfinished) as together:

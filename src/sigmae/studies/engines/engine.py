@@ -6,7 +6,8 @@ from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
 from sigmae.errors import SigmaeError
-from sigmae.signals import Interrupted, stop_on_signals
+from sigmae.machine import explained
+from sigmae.signals import stop_on_signals
 
 Task = Callable[[], None]  # can be pickled; run again, it continues or finds itself done
 Finished = Callable[[str, str], None]  # told the task's name, and a sentence on what it failed with, or ""
@@ -50,8 +51,7 @@ def supervise(crew: Crew, tasks: Mapping[str, Task], finished: Finished, retries
             for name, task in tasks.items():
                 crew.submit(name, task)
             while left:
-                if request.requested:
-                    raise Interrupted
+                request.obey()
                 for name, error in crew.ended():
                     losses[name] += error is None
                     if error is None and losses[name] <= retries:
@@ -76,7 +76,7 @@ def sentence(error: BaseException) -> str:
     """An error in words: ours are sentences already, of others their type and message."""
     if isinstance(error, SigmaeError) and str(error):
         return str(error)
-    return f"{type(error).__name__}: {error}"
+    return explained(error) or f"{type(error).__name__}: {error}"
 
 
 def lost(times: int) -> str:

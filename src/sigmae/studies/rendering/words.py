@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby
 
+from sigmae.errors import printable
 from sigmae.report.words import feature_set, metric_heading, metric_kind, metric_name
 from sigmae.studies.rendering.numbers import p_text
 from sigmae.studies.table import Cell, Column, OWN, Table
@@ -14,7 +15,7 @@ LABEL, RANK = "Method", "Mean rank"
 
 def plain(text: str) -> str:
     """Text on one line, without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return " ".join(printable(text).split())
 
 
 def heading(column: Column) -> str:
