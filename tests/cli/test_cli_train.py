@@ -265,6 +265,9 @@ def test_a_method_of_ones_own(train, sigmae, own_module, tmp_path, attribute):
     assert sigmae("sample", tmp_path / "run", "--out", tmp_path / "x.npy").status == 0
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 def test_a_network_of_ones_own_is_loaded_only_where_it_is_trusted(train, sigmae, own_module, tmp_path):
     own_module("my_network", OWN)
     options = ("--network", "my_network:network", "--set", "network.width=7")
@@ -287,6 +290,9 @@ def test_data_and_features_of_ones_own(sigmae, own_module, tmp_path):
     assert metrics == {"squared_error", "decoder_variance", "fid-my_data:features"}
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 def test_data_of_a_third_party_are_loaded_only_where_they_are_trusted(train, sigmae, own_module, tmp_path):
     own_module("their_data", OWN)
     assert train("their_data:data", tmp_path / "run", "--batch-size", "10").status == 0

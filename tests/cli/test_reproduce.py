@@ -269,6 +269,9 @@ def mine() -> Objective:
 """
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 def test_a_method_of_a_third_party_is_run_where_it_is_trusted(reproduce, own_module, tmp_path):
     own_module("own_methods", OWN)
     change = ('method = "ae"', 'method = "own_methods:mine"')

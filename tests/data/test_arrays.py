@@ -167,6 +167,9 @@ def test_an_npz_without_a_known_key_lists_its_keys(tmp_path):
         load(tmp_path / "a.npz")
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Loading a model, a run, a data file or a study never runs code that the file holds."
+)
 def test_files_that_are_cut_or_pickled_are_refused(tmp_path):
     np.save(tmp_path / "whole.npy", BYTES)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-9])
@@ -179,6 +182,7 @@ def test_files_that_are_cut_or_pickled_are_refused(tmp_path):
             load(tmp_path / name)
 
 
+@pytest.mark.promise("Files of strangers", "What would inflate or decode past the stated bounds is refused.")
 def test_an_npz_that_inflates_too_far_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "MEMORY_LIMIT", 1000)
     np.savez_compressed(tmp_path / "bomb.npz", np.zeros(2000, np.uint8))

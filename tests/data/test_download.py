@@ -89,6 +89,10 @@ def test_a_file_that_is_there_is_not_fetched(tmp_path, server):
     assert server.asked == []
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 @pytest.mark.parametrize("checksum", [MD5, SHA256], ids=["md5", "sha256"])
 @pytest.mark.parametrize("fault", ["hash", "cut", "absent"])
 def test_what_is_wrong_is_told_and_nothing_is_left(tmp_path, server, fault, checksum):
@@ -112,6 +116,10 @@ def test_an_answer_that_is_an_error_is_closed(tmp_path, server, monkeypatch):
     assert closed == [404]
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 def test_only_https_is_taken_from_elsewhere(tmp_path):
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "a.bin").write_bytes(CONTENT)
@@ -128,6 +136,10 @@ def test_https_is_tried(tmp_path, nobody):
         fetch(tmp_path / "a.bin", MD5, [nobody.replace("http", "https")], "")
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 def test_a_mirror_cannot_lead_away_from_https(tmp_path, server):
     server.moved["a.bin"] = "http://mirror.invalid/a.bin"
     with pytest.raises(SigmaeError, match=r"127\.0\.0\.1:\d+/a\.bin: http from mirror\.invalid is refused"):

@@ -93,6 +93,9 @@ def test_a_file_of_many_parts_is_read_whole_with_progress(tmp_path):
     assert torch.equal(found, shuffled(count)[:50])
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Loading a model, a run, a data file or a study never runs code that the file holds."
+)
 def test_nothing_pickled_is_loaded(tmp_path):
     save_dsprites(tmp_path)
     load("dsprites", data_dir=tmp_path)
@@ -184,6 +187,10 @@ def test_the_file_is_fetched_into_the_cache_by_its_hash(monkeypatch):
     assert (path.name, path.parent.name, checksum) == (FILE, "dsprites", f"md5:{MD5}")
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 def test_the_hash_is_one_and_the_mirror_is_https():
     assert len(bytes.fromhex(MD5)) == hashlib.md5(b"").digest_size
     assert all(mirror.startswith("https://") for mirror in MIRRORS)

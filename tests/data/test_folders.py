@@ -177,6 +177,9 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path, save_folder):
         assert sorted(everything(load(tmp_path / name))) == [0, *range(20)]
 
 
+@pytest.mark.promise(
+    "Files of strangers", "A zip file is never unpacked to disk, whatever the names of its members say."
+)
 def test_a_zip_is_never_unpacked(tmp_path, save_folder):
     escaping = {f"/{tmp_path}/{number}.png": picture(number) for number in range(3)}
     save_folder(tmp_path / "in" / "photos.zip", escaping | {"../3.png": picture(3)})
@@ -192,6 +195,7 @@ def test_a_cut_zip_is_named(tmp_path, save_folder):
         load(tmp_path / "photos.zip")
 
 
+@pytest.mark.promise("Files of strangers", "What would inflate or decode past the stated bounds is refused.")
 def test_inflated_sizes_are_bounded(tmp_path, save_folder, monkeypatch):
     save_folder(tmp_path / "photos.zip", FLAT)
     size = sum(info.file_size for info in ZipFile(tmp_path / "photos.zip").infolist())
@@ -207,6 +211,7 @@ def test_inflated_sizes_are_bounded(tmp_path, save_folder, monkeypatch):
         load(tmp_path / "photos")
 
 
+@pytest.mark.promise("Files of strangers", "What would inflate or decode past the stated bounds is refused.")
 def test_a_zip_that_lies_about_a_size_is_not_inflated(tmp_path):
     size = 64 << 20
     with ZipFile(tmp_path / "liar.zip", "w", ZIP_DEFLATED) as archive:

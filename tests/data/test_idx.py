@@ -126,6 +126,10 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path):
         load("mnist", data_dir=tmp_path)
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 def test_every_file_has_a_hash_and_every_mirror_is_https():
     for name in ("mnist", "fashion-mnist"):
         assert [len(bytes.fromhex(md5)) for md5 in MD5[name].values()] == [16] * 4

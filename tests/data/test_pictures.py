@@ -84,6 +84,7 @@ def test_every_picture_is_looked_at():
         decode(many, lambda image: image)
 
 
+@pytest.mark.promise("Files of strangers", "What would inflate or decode past the stated bounds is refused.")
 def test_a_decompression_bomb_is_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for side in (12, 20):  # Pillow warns of the first, which is less than twice the limit, and refuses the second
@@ -124,6 +125,7 @@ def test_the_order_is_kept_by_the_threads():
     assert decode(many, lambda image: image)[:, 0, 0, 0].tolist() == [number % 256 for number in range(300)]
 
 
+@pytest.mark.promise("Files of strangers", "What would inflate or decode past the stated bounds is refused.")
 def test_memory_is_bounded():
     check_memory(1 << 10, (1, 1 << 12, 1 << 12))
     with pytest.raises(SigmaeError, match=r"1,000,000 images of \[3, 256, 256\] need 183.1 GiB"):

@@ -130,6 +130,10 @@ def test_what_cannot_be_downloaded_is_told():
         load_shapes3d(mirrors=["http://127.0.0.1:9"])
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "A download is taken over https alone, and has its name only once it is whole and its hash is right.",
+)
 def test_the_hash_is_one_and_the_mirror_is_https():
     assert len(bytes.fromhex(SHA256)) == hashlib.sha256(b"").digest_size
     assert all(mirror.startswith("https://") for mirror in MIRRORS)

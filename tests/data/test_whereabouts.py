@@ -85,6 +85,9 @@ def test_some_of_four_files_are_completed_only_among_the_downloads(tmp_path):
     assert whereabouts("mnist").folder == kept
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Loading a model, a run, a data file or a study never runs code that the file holds."
+)
 def test_the_pickled_version_is_not_the_files(tmp_path):
     put(tmp_path, ["cifar-10-python.tar.gz"])
     found = whereabouts("cifar10", tmp_path)

@@ -8,7 +8,6 @@ from torch import nn
 
 from sigmae import DecodedPoints, GradientPenalty, SigmaeError, SpectralNorm, WeightNorm
 from sigmae.decoder_regularizers import exact_squared_norm, probed_squared_norm
-from sigmae.jacobians import Probed
 from sigmae.posteriors import PointMass
 from sigmae.propagations import decode_points
 

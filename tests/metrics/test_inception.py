@@ -98,6 +98,9 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tiny, tmp_path):
     assert not place.exists()
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Loading a model, a run, a data file or a study never runs code that the file holds."
+)
 @pytest.mark.parametrize("place", ["given", "environment", "cache", "fetched"])
 def test_a_file_of_another_hash_is_not_loaded(tiny, network_file, server, place, monkeypatch, tmp_path):
     folder, address = server

@@ -79,6 +79,9 @@ def test_a_missing_json_file_is_named(tmp_path):
         read_json(tmp_path / "run.json")
 
 
+@pytest.mark.promise(
+    "Files of strangers", "JSON and TOML that are too large, nested too deep or not of their form are refused."
+)
 @pytest.mark.parametrize(
     "content",
     [b"", b'{"a": [1, 2', b'{"a": 1} and more', b'"\xff"', b"[" * 200_000, b'{"a":' * 200_000],

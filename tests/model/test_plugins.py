@@ -46,6 +46,9 @@ def test_a_module_of_the_working_folder_is_imported(write_module):
     assert sys.path == places
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 @pytest.mark.parametrize("trust", [[], ["their"], ["theirs.part"]])
 def test_code_that_a_file_names_is_not_run_untrusted(write_module, trust):
     write_module("answer = 42")

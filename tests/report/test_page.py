@@ -278,12 +278,20 @@ def test_tables_have_headings_for_rows_and_columns(page):
     assert {attributes.get("scope") for attributes in page.all("th")} == {"col", "row", "rowgroup"}
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_only_secure_addresses_become_links(page):
     assert [a for a in page.all("a") if not a["href"].startswith("#")] == [
         {"href": "https://example.org/abs/1", "rel": "noreferrer"}
     ]
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_the_page_stands_alone(page):
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
@@ -295,6 +303,10 @@ def test_the_page_stands_alone(page):
     assert "@import" not in style
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_the_policy_admits_this_style_and_nothing_else(page):
     (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     style = page.source.split("<style>")[1].split("</style>")[0]
@@ -319,6 +331,10 @@ def hostile(value: object) -> object:
     return value + HOSTILE if isinstance(value, str) else value
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_hostile_text_stays_text(run):
     tame = Page(write_report(run))
     for name in ("config.json", "evaluation.json", "environment.json"):

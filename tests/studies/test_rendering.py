@@ -189,11 +189,19 @@ def test_markdown_rows_are_even(study):
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_latex_escapes():
     source = latex(tabled({r"50%_a&b\c~^{d}<$#": [[1.0, 2.0, 3.0]]}))
     assert r"50\%\_a\&b\textbackslash{}c\textasciitilde{}\textasciicircum{}\{d\}\textless{}\$\# & " in source
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 @given(studies, labels)
 @settings(deadline=None, max_examples=30)
 def test_any_label_is_text_on_the_page(study, title):
@@ -206,6 +214,10 @@ def test_any_label_is_text_on_the_page(study, title):
     assert len(found.all("img")) == len(study)
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_a_hostile_label_does_nothing_anywhere():
     columns = [*COLUMNS[:2], (HOSTILE, HOSTILE)]
     table = tabled({HOSTILE: [[1.0, 2.0, 3.0]], "b": [[2.0, 1.0, 3.0]]}, columns, failures={HOSTILE + "2": HOSTILE})
@@ -217,6 +229,10 @@ def test_a_hostile_label_does_nothing_anywhere():
         assert name == "csv" or "\x1b" not in render(table, HOSTILE)
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_the_page_loads_and_runs_nothing():
     found = Page(page(tabled({"a": [[1.0, 2.0, 3.0]]}), pictures={"a": {"reconstructions": png(5, 4)}}))
     policy = next(m["content"] for m in found.all("meta") if m.get("http-equiv") == "Content-Security-Policy")

@@ -294,6 +294,9 @@ FOREIGN = {
 }
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 @pytest.mark.parametrize("name", FOREIGN)
 def test_the_code_of_a_third_party_is_not_imported_unless_trusted(study, name, own_import):
     with pytest.raises(SigmaeError, match=r"names code outside this library \(own\).*--trust own"):
@@ -302,6 +305,9 @@ def test_the_code_of_a_third_party_is_not_imported_unless_trusted(study, name, o
     assert study(FOREIGN[name], trust=("own",)).title
 
 
+@pytest.mark.promise(
+    "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
+)
 @pytest.mark.parametrize("module", ["1own", "my-own", "own.inner"])
 def test_a_module_of_any_name_has_to_be_trusted(study, module):
     change = ('method = "vae"', f'method = "{module}:vae"')

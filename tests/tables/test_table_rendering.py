@@ -209,6 +209,10 @@ def test_json_holds_numbers_claims_and_circumstances():
     assert found["deviations"] == ["One seed."]
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_the_page_loads_and_runs_nothing():
     source = page(table(), {"MNIST": {"VAE": {"reconstructions": png(), "samples": png()}, "AE": {"samples": png()}}})
     found = Page(source)
@@ -223,6 +227,10 @@ def test_the_page_loads_and_runs_nothing():
     assert len(set(ids)) == len(ids)
 
 
+@pytest.mark.promise(
+    "Files of strangers",
+    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+)
 def test_nasty_text_is_text_on_the_page():
     found = Page(page(nasty(), {NASTY: {f"{NASTY}0": {"samples": png()}}}))
     assert "b" not in found.tags

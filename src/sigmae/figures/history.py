@@ -1,6 +1,5 @@
 """The course of a training run: every term of the loss over the epochs."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, overload, TYPE_CHECKING
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PARTS = {"train": "training", "validation": "validation"}
+LARGEST = 3.5e38  # about the largest 32-bit float: no loss is larger, and no axis can show what is
 
 History = Sequence[Mapping[str, Any]]
 
@@ -48,7 +48,7 @@ def series(history: History, part: str, term: str) -> dict[int, float]:
     return {
         epoch: float(value)
         for epoch, value in values.items()
-        if isinstance(epoch, int) and isinstance(value, int | float) and math.isfinite(value)
+        if isinstance(epoch, int) and isinstance(value, int | float) and abs(value) <= LARGEST
     }
 
 

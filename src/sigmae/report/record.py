@@ -10,7 +10,8 @@ from sigmae.errors import SigmaeError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 VERSION = 1
-FORM = {"metrics": dict, "features": dict, "left_out": dict, "pictures": list}  # of what an evaluation may have beside its rows
+# what an evaluation may have beside its rows
+FORM = {"metrics": dict, "features": dict, "left_out": dict, "pictures": list}
 MACHINE = {"commit", "gpu", "packages", "processor", "python", "threads"}
 
 
