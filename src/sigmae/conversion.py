@@ -1,6 +1,5 @@
 """Strict conversion between JSON-like data and typed values."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from sigmae.files import from_json
 
 LONGEST_SHOWN = 200  # letters of a value in an error
 MOST_TOLD = 8  # errors of one value
+LARGEST = 3.4e38
 
 T = TypeVar("T")
 
@@ -44,10 +44,10 @@ def whole(value: Any, kind: type[T], words: Mapping[str, T]) -> T:
 
 
 def finite(value: Any) -> float:
-    """`value` as a number that JSON can hold."""
+    """`value` as a number that a tensor can hold."""
     number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("it is not finite")
+    if not abs(number) <= LARGEST:
+        raise ValueError("it is not finite, or too large for a float of 32 bits")
     return number
 
 

@@ -15,6 +15,7 @@ from sigmae.joint import gathered
 from sigmae.parts import Part
 
 CODE_FLOOR = 1e-6
+WIDEST = 1e18  # a standard deviation whose square 32 bits can hold
 
 
 class PointMass(Distribution):
@@ -159,8 +160,10 @@ class FixedGaussian(Posterior):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
-            raise SigmaeError(f"FixedGaussian needs a scale above 0, got {self.scale}: use Delta for none.")
+        if not 0 < self.scale <= WIDEST:
+            raise SigmaeError(
+                f"FixedGaussian needs a scale above 0 and up to {WIDEST:g}, got {self.scale}: use Delta for none."
+            )
 
     @property
     def learns_spread(self) -> bool:
@@ -184,8 +187,8 @@ class IsotropicGaussian(Posterior):
             if self.variance != "learned":
                 raise unknown("variance", self.variance, ["learned"])
             self.log_variance = nn.Parameter(torch.zeros(()))
-        elif not self.variance >= 0:
-            raise SigmaeError(f"IsotropicGaussian needs a variance of 0 or more, got {self.variance}.")
+        elif not 0 <= self.variance <= WIDEST**2:
+            raise SigmaeError(f"IsotropicGaussian needs a variance from 0 to {WIDEST**2:g}, got {self.variance}.")
 
     @property
     def has_density(self) -> bool:

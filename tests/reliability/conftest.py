@@ -2,12 +2,14 @@
 
 import resource
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.reliability.fuzzing import make_run
 
 from sigmae.cli import main
+from sigmae.metrics import precision_recall_curve
 
 MORE = 1 << 30  # bytes that a test with little memory may take beyond what the process has
 
@@ -65,4 +67,5 @@ def coarse(monkeypatch):
     monkeypatch.setattr("sigmae.evaluation.decoder.REFERENCE", 20)
     monkeypatch.setattr("sigmae.evaluation.decoder.COUNTS", (5,))
     monkeypatch.setattr("sigmae.evaluation.decoder.REPEATS", 2)
+    monkeypatch.setattr("sigmae.evaluation.generation.precision_recall_curve", partial(precision_recall_curve, runs=1))
     monkeypatch.setattr("sigmae.figures.maps.embedded", lambda points, method, *, seed=0: points[:, :2])

@@ -24,6 +24,7 @@ def training(tmp_path_factory):
         if kind not in known:
             folder = tmp_path_factory.mktemp("training")
             known[kind] = victims.Scene(folder, "train", "digits", "--method", KINDS[kind], *SMALL, "--out", "./run")
+        known[kind].clear()
         return known[kind]
 
     return of

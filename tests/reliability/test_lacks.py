@@ -41,7 +41,7 @@ def scene(tmp_path_factory):
         if verb not in known:
             before = of("train").kept if verb in ("evaluate", "sample") else None
             known[verb] = victims.Scene(tmp_path_factory.mktemp(verb), verb, *VERBS[verb], before=before)
-        known[verb].log.write_text("")
+        known[verb].clear()
         return known[verb]
 
     return of

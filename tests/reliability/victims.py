@@ -54,6 +54,7 @@ def live(arguments: list[str], log: Path, prepare: Prepare | None, options: Sequ
         os.dup2(number, stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["SIGMAE_CACHE"] = str(log.parent / "cache")
+    os.environ["GIT_DIR"] = os.devnull  # a commit that is made meanwhile is no difference
     loop.CHECKPOINT_SECONDS = 0.02
     finish = prepare(*options) if prepare else None
     try:
@@ -210,6 +211,11 @@ class Scene:
         assert process.exitcode == 0, said(self.log)
         self.made.rename(self.kept)
 
+    def clear(self):
+        """Remove what the command made in a test before."""
+        shutil.rmtree(self.made, ignore_errors=True)
+        self.log.write_text("")
+
     def set_up(self):
         """What the command finds when it starts for the first time."""
         if self.before:
@@ -231,7 +237,8 @@ class Scene:
     def compare(self):
         """Compare all that the command made with what it makes undisturbed, and clear it away."""
         found, wanted = contents(self.made), contents(self.kept)
-        assert [name for name in found | wanted if found.get(name) != wanted.get(name)] == []
+        different = [name for name in found | wanted if found.get(name) != wanted.get(name)]
+        assert not different, different
         for folder in self.made.rglob("checkpoints"):
             assert [path.suffix for path in folder.iterdir()] == [".safetensors"] * 2, list(folder.iterdir())
         shutil.rmtree(self.made)

@@ -152,6 +152,8 @@ def evaluate_stages(
             left_out[name] = str(error)
             continue
         rows += [row for row in found if row.is_finite]
+        if not found:
+            left_out[name] = "There was nothing to measure, such as samples of a density that could be fitted."
         if broken := [f"{row.metric} of {row.of}" for row in found if not row.is_finite]:
             left_out[name] = f"Not finite: {', '.join(broken)}."
     return Evaluation(rows, left_out, tuple(chosen))
