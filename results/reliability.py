@@ -19,9 +19,10 @@ Record = Mapping[str, Any]
 OPENING = """\
 # What was tried to break it
 
-`pytest -m promise --ledger results/reliability.json` tries all of this (about half an hour on two cores), and
-`python results/reliability.py` wrote this page from what it found. A try is a kill, an input or a refusal that a test
-checked; it is kept when the test passed."""
+`pytest -m promise --ledger results/reliability.json` tries all of this, and `python results/reliability.py` wrote
+this page from what it found. A try is a kill, an input or a refusal that a test checked; it is kept when the test
+passed. Rows were counted at one of the commits below (+: with changes that were committed later); a promise that slow
+tests keep as well may have been counted without them."""
 
 
 def records() -> list[Record]:

@@ -94,7 +94,7 @@ def test_the_isotropic_gaussian_is_learned_fixed_or_a_point():
     torch.testing.assert_close(IsotropicGaussian(0.25)(outputs).variance, torch.full((5, 3), 0.25))
     assert isinstance(IsotropicGaussian(0.0)(outputs), PointMass)
     assert [IsotropicGaussian(v).has_density for v in ("learned", 0.25, 0.0)] == [True, True, False]
-    with pytest.raises(SigmaeError, match="0 or more"):
+    with pytest.raises(SigmaeError, match="from 0 to"):
         IsotropicGaussian(-1.0)
     with pytest.raises(SigmaeError, match="Did you mean 'learned'"):
         IsotropicGaussian("learnt")

@@ -41,7 +41,7 @@ COLLAPSED = (
 IDENTICAL = "Images that are all the same are trained on, evaluated, diagnosed and reported."
 
 SHAPE = (1, 8, 8)
-KINDS = ("vae", "rae-l2", "ar-iso-i", "avae", "ut-vae-w2-full", "sampling-free")
+KINDS = ("vae", "rae-l2", "avae", "ut-vae-w2-full")
 
 
 def dataset(*, with_factors=False):
@@ -87,7 +87,7 @@ class SpoiltGradient(Function):
 @pytest.mark.promise(GROUP, STOPS)
 @pytest.mark.parametrize("clip", [None, 1.0])
 @pytest.mark.parametrize("by", [math.nan, math.inf])
-@pytest.mark.parametrize("at", [5, 6, 7])  # in the middle, before the last, and the last step of an epoch of 4
+@pytest.mark.parametrize("at", [5, 7])  # in the middle of an epoch, and its last step
 def test_a_gradient_that_is_not_finite(tmp_path, monkeypatch, clip, by, at):
     monkeypatch.setattr("sigmae.training.loop.CHECKPOINT_SECONDS", 0)
     data, config = dataset(), TrainingConfig(epochs=3, batch_size=10, clip=clip)
@@ -294,7 +294,7 @@ def broken_decoder(encoder, decoder, latent):
 
 ILLNESSES = [constant, one_dimension, on_a_line, huge, not_a_number, infinite, narrow, very_narrow, wide]
 ILLNESSES += [constant_decoder, infinite_decoder, broken_decoder]
-QUICK = {("vae", constant), ("vae", wide), ("ar-iso-i", one_dimension), ("rae-l2", not_a_number), ("avae", huge)}
+QUICK = {("vae", wide), ("ut-vae-w2-full", one_dimension), ("rae-l2", not_a_number)}
 
 
 def sick(method, illness, data):
@@ -318,7 +318,8 @@ def sick(method, illness, data):
     ],
 )
 def test_sick_models_are_evaluated_and_diagnosed(method, illness, coarse, record_property):
-    data = dataset(with_factors=(method, illness) not in QUICK)
+    quick = (method, illness) in QUICK
+    data = dataset(with_factors=not quick)
     model, config = sick(method, illness, data)
     stages = Stages(model, data, load_features("random", data), points=10)
     for name in METRICS:
@@ -327,7 +328,7 @@ def test_sick_models_are_evaluated_and_diagnosed(method, illness, coarse, record
             assert all(row.is_finite for row in done.rows)
             assert done.rows or done.left_out
     with suppress(SigmaeError):  # of a decoder that gives NaN
-        pictures(stages)
+        pictures(stages, quick=quick)
     found = diagnose(stages, config, [{"validation": {"loss": 1.0}}], run="run")
     json.dumps([asdict(finding) for finding in found.findings] + [found.distances], allow_nan=False)
     record_property("tried", len(METRICS) + 2)
@@ -373,15 +374,16 @@ def no_constant(name):
     raise AssertionError(name)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(GROUP, IDENTICAL)
 @pytest.mark.parametrize(
     ("method", "image"),
     [
         ("ar-iso-i", 0.0),
-        pytest.param("ae", 0.5, marks=pytest.mark.slow),
-        pytest.param("vae", 1.0, marks=pytest.mark.slow),
-        pytest.param("avae", 0.0, marks=pytest.mark.slow),
-        pytest.param("uae", 0.5, marks=pytest.mark.slow),
+        ("ae", 0.5),
+        ("vae", 1.0),
+        ("avae", 0.0),
+        ("uae", 0.5),
     ],
 )
 def test_identical_images_to_the_report(tmp_path, coarse, method, image):

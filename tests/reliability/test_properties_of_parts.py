@@ -121,7 +121,7 @@ def prepared(objective, batch, dtype):
 
 @pytest.mark.promise(GROUP, FINITE)
 @pytest.mark.parametrize(("axis", "kind", "fields"), CHOICES)
-@holds_for(10, batch=batches())
+@holds_for(6, batch=batches())
 def test_terms_and_gradients_are_finite(axis, kind, fields, batch):
     objective = objective_with(axis, kind, fields)
     model, x = prepared(objective, batch, torch.float32)
@@ -139,7 +139,7 @@ def test_terms_and_gradients_are_finite(axis, kind, fields, batch):
 
 @pytest.mark.promise(GROUP, ALIKE)
 @pytest.mark.parametrize(("axis", "kind", "fields"), [c for c in CHOICES if not draws(*c.values[1:])])
-@holds_for(8, batch=batches())
+@holds_for(5, batch=batches())
 @torch.no_grad()
 def test_neither_the_order_nor_the_precision_matters(axis, kind, fields, batch):
     objective = objective_with(axis, kind, fields)
@@ -159,7 +159,7 @@ def test_neither_the_order_nor_the_precision_matters(axis, kind, fields, batch):
 
 @pytest.mark.promise(GROUP, FINITE)
 @pytest.mark.parametrize(("axis", "kind", "fields"), [c for c in CHOICES if c.values[0] == "posterior"])
-@holds_for(10, batch=batches())
+@holds_for(6, batch=batches())
 def test_posteriors_draw_what_they_are_dense_at(axis, kind, fields, batch):
     posterior = kind(**fields)
     q = posterior(encoded(posterior, batch).float())
@@ -174,7 +174,7 @@ def test_posteriors_draw_what_they_are_dense_at(axis, kind, fields, batch):
 
 @pytest.mark.promise(GROUP, MOMENTS)
 @pytest.mark.parametrize("full", [False, True])
-@holds_for(30, batch=batches())
+@holds_for(20, batch=batches())
 def test_all_sigma_points_have_the_moments_of_q(full, batch):
     q = gaussian(batch, full)
     all_points, pairs = SigmaPoints(scheme="all"), SigmaPoints(2 * batch.latent, "pairs", kappa=0.0)
@@ -193,7 +193,7 @@ def test_all_sigma_points_have_the_moments_of_q(full, batch):
 
 @pytest.mark.promise(GROUP, MOMENTS)
 @pytest.mark.parametrize("full", [False, True])
-@holds_for(30, batch=batches())
+@holds_for(20, batch=batches())
 def test_the_linearization_of_a_linear_decoder_has_the_moments_of_q(full, batch):
     q = gaussian(batch, full)
     matrix = batch.normal(batch.latent, 3)
@@ -224,7 +224,7 @@ def linear(matrix):
 
 @pytest.mark.promise(GROUP, SIGNS)
 @pytest.mark.parametrize("full", [False, True])
-@holds_for(40, batch=batches())
+@holds_for(25, batch=batches())
 def test_divergences_from_the_prior_are_zero_at_the_prior_alone(full, batch):
     q = gaussian(batch, full)
     points = DecodedPoints(q.mean[None], q.mean[None])
@@ -244,7 +244,7 @@ FORMS = ("bound", "exact", "norms")
 
 @pytest.mark.promise(GROUP, SIGNS)
 @pytest.mark.parametrize("kernel", [inverse_multiquadric, radial_basis])
-@holds_for(40, batch=batches((2, 8)))
+@holds_for(25, batch=batches((2, 8)))
 def test_a_discrepancy_is_symmetric_and_with_its_diagonal_not_negative(kernel, batch):
     z, prior = batch.codes, batch.normal(batch.size, batch.latent, stream=2)
     both = torch.cat([z, prior])
@@ -259,7 +259,7 @@ def test_a_discrepancy_is_symmetric_and_with_its_diagonal_not_negative(kernel, b
 
 
 @pytest.mark.promise(GROUP, SIGNS)
-@holds_for(40, batch=batches())
+@holds_for(25, batch=batches())
 def test_one_latent_has_no_total_correlation_and_others_no_more_than_their_bound(batch):
     q = DiagonalGaussian()(encoded(DiagonalGaussian(), batch))
     z = q.mean + q.stddev * batch.normal(batch.size, batch.latent, stream=2)
@@ -274,7 +274,7 @@ def test_one_latent_has_no_total_correlation_and_others_no_more_than_their_bound
 
 @pytest.mark.promise(GROUP, SIGNS)
 @pytest.mark.parametrize(("axis", "kind", "fields"), [c for c in CHOICES if c.values[0] == "decoder"])
-@holds_for(10, batch=batches())
+@holds_for(6, batch=batches())
 def test_penalties_are_not_negative_and_nothing_for_a_constant_decoder(axis, kind, fields, batch):
     objective = objective_with(axis, kind, fields)
     model, x = prepared(objective, batch, F64)
@@ -286,7 +286,7 @@ def test_penalties_are_not_negative_and_nothing_for_a_constant_decoder(axis, kin
 
 
 @pytest.mark.promise(GROUP, SIGNS)
-@holds_for(40, batch=batches())
+@holds_for(25, batch=batches())
 def test_errors_are_zero_for_the_data_alone_and_the_optimal_variance_is_the_best(batch):
     x = batch.normal(batch.size, *SHAPE).sigmoid()
     outputs = batch.scale * batch.normal(2, batch.size, *SHAPE)

@@ -43,8 +43,13 @@ def trained(data, method, batch_size=2, latent_dim=2, **options):
     return model
 
 
+PLAIN = ("vae", "rae", "wae-mmd", "avae", "aae", "beta-tcvae", "uae", "ar-iso-i", "sampling-free", "iwae")
+
+
 @pytest.mark.promise(GROUP, ONE)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=() if name in PLAIN else pytest.mark.slow) for name in METHODS]
+)
 def test_a_batch_of_one(method):
     if method == "wae-mmd":
         with pytest.raises(SigmaeError, match="got a batch of 1: raise the batch size or use SquaredNorm"):
@@ -82,17 +87,12 @@ def test_latent_sizes(method, latent_dim):
 @pytest.mark.promise(GROUP, IMAGES)
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("side", [8, 16, 28, 32, 64, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "side", [8, 16, 28, 32, *(pytest.param(side, marks=pytest.mark.slow) for side in (64, 128, 256))]
+)
 def test_square_images(network, channels, side):
-    trained(dataset((channels, side, side), 4, 2, 2), "vae", network=network)
-
-
-@pytest.mark.slow
-@pytest.mark.promise(GROUP, IMAGES)
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_large_images(network, channels):
-    trained(dataset((channels, 256, 256), 2, 1, 1), "vae", network=network)
+    width = "hidden=[16]" if network == "mlp" else "width=8"
+    trained(dataset((channels, side, side), 4, 2, 2), "vae", network=network, settings=[f"network.{width}"])
 
 
 @pytest.mark.promise(GROUP, IMAGES)
@@ -123,14 +123,10 @@ def test_images_of_four_channels_are_an_array_s_and_pictures_lie_on_white(tmp_pa
 
 
 @pytest.mark.promise(GROUP, FEW)
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 1, 1), (2, 2, 1), (3, 1, 2)])
 @pytest.mark.parametrize(
-    "method",
-    [
-        *("vae", "ar-iso-i"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("rae", "wae-mmd", "avae", "aae", "sampling-free")),
-    ],
+    "sizes", [(1, 1, 1), *(pytest.param(sizes, marks=pytest.mark.slow) for sizes in ((2, 1, 1), (2, 2, 1), (3, 1, 2)))]
 )
+@pytest.mark.parametrize("method", ["vae", "wae-mmd", "avae", "ar-iso-i"])
 def test_few_examples(method, sizes):
     data = dataset((1, 8, 8), *sizes)
     if method == "wae-mmd" or (method, sizes[0]) == ("avae", 1):
