@@ -124,6 +124,10 @@ def test_a_mended_setting_may_use_the_same_folder(sigmae, train, tmp_path):
     assert train("digits", tmp_path / "run", "--batch-size", "500").status == 0
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Training stops at a loss, gradient or weight that is not finite, and names the step and a remedy.",
+)
 def test_divergence_names_the_step_and_the_remedy(train, tmp_path):
     answer = train("digits", tmp_path / "run", "--lr", "1e30")
     assert answer.status == 1
@@ -235,6 +239,9 @@ def test_a_data_dir_that_is_none(train, tmp_path):
     assert f"There is no folder {tmp_path}/absent" in answer.told
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "Images that are all the same are trained on, evaluated, diagnosed and reported."
+)
 def test_identical_images_are_trained_on_and_their_densities_left_out(sigmae, train, tmp_path):
     np.save(tmp_path / "same.npy", np.full((60, 8, 8), 0.5))
     answer = train(tmp_path / "same.npy", tmp_path / "run", "--batch-size", "10")
@@ -247,6 +254,9 @@ def test_identical_images_are_trained_on_and_their_densities_left_out(sigmae, tr
     assert "the encoder has collapsed: use the prior" in answer.told
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "One or two examples in a split are trained on and evaluated, or refused in a sentence."
+)
 def test_five_images_are_enough(sigmae, train, tmp_path):
     save_pictures(tmp_path / "five", [noise(8, 8) + shift for shift in range(5)])
     refused = train(tmp_path / "five", tmp_path / "run")
@@ -259,6 +269,9 @@ def test_five_images_are_enough(sigmae, train, tmp_path):
     assert sigmae("sample", tmp_path / "small", "--out", tmp_path / "x.png").status == 0
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "One or two examples in a split are trained on and evaluated, or refused in a sentence."
+)
 def test_mmd_of_a_single_validation_image_is_told_as_such(train, tmp_path):
     np.save(tmp_path / "five.npy", noise(5, 8, 8))
     answer = train(tmp_path / "five.npy", tmp_path / "run", "--batch-size", "2", "--method", "wae-mmd")

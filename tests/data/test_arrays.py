@@ -73,6 +73,9 @@ def test_what_cannot_be_examples_gets_a_sentence(array, sentence):
         examples(array, "mine")
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "Data with NaN or infinity are refused, with their number and the place of the first."
+)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_counted_and_placed(bad):
     images = np.zeros((4, 5, 6), np.float32)
@@ -86,6 +89,9 @@ def test_values_that_are_not_finite_are_counted_and_placed(bad):
         examples(last, "mine")
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "Data with NaN or infinity are refused, with their number and the place of the first."
+)
 def test_a_double_beyond_float32_is_infinite():
     with pytest.raises(SigmaeError, match="NaN or infinite"):
         examples(np.full((3, 2), 1e300), "mine")
@@ -106,6 +112,10 @@ def test_strings_are_named_labels(kind):
     assert torch.cat([data.train.labels, data.validation.labels, data.test.labels]).bincount().tolist() == [3, 3, 4]
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Named arrays and labels of any type and length become a data set, or a sentence says what to do.",
+)
 @pytest.mark.parametrize("labels", [np.arange(9), np.zeros(10), np.eye(10, dtype=int), np.array([None] * 10)])
 def test_labels_that_do_not_fit_are_refused(labels):
     with pytest.raises(SigmaeError, match="one integer or string an example"):

@@ -83,6 +83,7 @@ def test_dataset_knows_shape_kind_and_range():
     assert not wide.unit_range
 
 
+@pytest.mark.promise("Numbers that go wrong", "A split without examples is refused in a sentence.")
 def test_dataset_refuses_splits_that_differ_or_are_empty():
     with pytest.raises(SigmaeError, match=r"test images of mine are uint8 \[2, 2, 2, 1\]"):
         Dataset("mine", split(), split(), split(2, images=split(2).images.view(2, 2, 2, 1)))

@@ -208,6 +208,10 @@ def test_weights_do_not_drift_when_a_mixture_is_saved_again():
         assert tensors["weights"].sum() == 1
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every density has draws of the codes' shape with a finite density, or is refused, wherever the codes lie.",
+)
 @pytest.mark.parametrize("name", ["gaussian", "gmm3"])
 def test_rank_deficient_encodings_have_a_density(name):
     plane = three_modes(600)
@@ -220,6 +224,10 @@ def test_rank_deficient_encodings_have_a_density(name):
     torch.testing.assert_close(draws[:, 3], torch.full((2000,), 0.1), rtol=0, atol=tolerance)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every density has draws of the codes' shape with a finite density, or is refused, wherever the codes lie.",
+)
 def test_fewer_encodings_than_dimensions_have_a_gaussian():
     z = torch.randn(5, 20)
     draws = sample(fit_density("gaussian", z), 100, seed=0).double()
@@ -244,6 +252,10 @@ def test_em_that_has_not_converged_is_silent(monkeypatch):
     assert not caught
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every density has draws of the codes' shape with a finite density, or is refused, wherever the codes lie.",
+)
 @pytest.mark.parametrize("name", ["prior", "gaussian", "gmm3"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_encodings_that_are_not_finite_are_refused(name, bad):
@@ -253,6 +265,10 @@ def test_encodings_that_are_not_finite_are_refused(name, bad):
         fit_density(name, z)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every density has draws of the codes' shape with a finite density, or is refused, wherever the codes lie.",
+)
 @pytest.mark.parametrize("name", ["gaussian", "gmm1", "gmm3", "second-stage1", "flow"])
 @pytest.mark.parametrize("z", [torch.full((50, 3), 0.1), torch.randn(1, 3), torch.empty(0, 3)])
 def test_a_single_point_is_refused(name, z):

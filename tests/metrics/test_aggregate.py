@@ -63,6 +63,10 @@ def test_divergence_of_normal_draws_is_their_number_s_bias():
     assert mean == pytest.approx(20 * 23 / (4 * 2000), rel=0.05)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every metric of codes and features is a finite number or refused, wherever these lie: equal, on a line, far.",
+)
 def test_codes_without_a_density_are_refused():
     flat = normal(50, 3)
     flat[:, 2] = flat[:, 0] + flat[:, 1]
@@ -72,6 +76,10 @@ def test_codes_without_a_density_are_refused():
                 function(codes)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every metric of codes and features is a finite number or refused, wherever these lie: equal, on a line, far.",
+)
 @pytest.mark.parametrize(
     "function",
     [
@@ -150,6 +158,10 @@ def test_clusters_have_less_entropy_than_a_gaussian_of_their_covariance():
     assert gaussian.nearest_neighbour == pytest.approx(gaussian.normal, abs=0.1)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Every metric of codes and features is a finite number or refused, wherever these lie: equal, on a line, far.",
+)
 def test_equal_codes_leave_the_entropy_finite():
     codes = normal(300, 2)
     doubled = torch.cat([codes, codes])

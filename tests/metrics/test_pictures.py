@@ -137,6 +137,9 @@ def test_channels_that_no_picture_shows(channels):
     assert pictures(stages(dataset((channels, 4, 4)), 3)).keys() == DIVERGENCES | MAPS | CURVES
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong", "One or two examples in a split are trained on and evaluated, or refused in a sentence."
+)
 def test_one_test_image_and_one_latent():
     drawn = pictures(stages(dataset((1, 4, 4), test=1), 1))
     expected = IMAGES | {"divergences.png", "divergences.svg"}

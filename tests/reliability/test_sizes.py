@@ -20,7 +20,7 @@ GROUP = "Numbers that go wrong"
 ONE = "A batch of one example is trained on by every method and network, or refused in a sentence."
 LATENTS = "Every method trains with 1 latent and with 512."
 IMAGES = "Images of 1, 3 and 4 channels from 8 by 8 to 256 by 256, and images that are not square, are trained on."
-FEW = "One or two training examples, validation or test images are trained on and evaluated, or refused in a sentence."
+FEW = "One or two examples in a split are trained on and evaluated, or refused in a sentence."
 EMPTY = "A split without examples is refused in a sentence."
 
 

@@ -144,6 +144,10 @@ def test_a_batch_larger_than_the_data_is_refused(blobs):
         train(model_for(blobs), blobs, TrainingConfig(batch_size=161))
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Training stops at a loss, gradient or weight that is not finite, and names the step and a remedy.",
+)
 @pytest.mark.parametrize(("term", "bad"), [("latent", math.nan), ("latent", math.inf)])
 def test_a_term_that_is_not_finite_stops_with_its_name_and_the_step(blobs, tmp_path, term, bad):
     @dataclass(eq=False)
@@ -161,6 +165,10 @@ def test_a_term_that_is_not_finite_stops_with_its_name_and_the_step(blobs, tmp_p
         train(model, blobs, TrainingConfig(**QUICK), folder=tmp_path)
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Training stops at a loss, gradient or weight that is not finite, and names the step and a remedy.",
+)
 def test_weights_that_are_not_finite_are_never_saved(blobs, tmp_path):
     model = model_for(blobs)
     with torch.no_grad():

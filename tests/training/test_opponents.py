@@ -140,6 +140,10 @@ def test_a_model_with_an_opponent_is_saved_and_loaded(blobs, tmp_path):
     assert not any(weight.requires_grad for weight in again.objective.latent.parameters())
 
 
+@pytest.mark.promise(
+    "Numbers that go wrong",
+    "Training stops at a loss, gradient or weight that is not finite, and names the step and a remedy.",
+)
 def test_an_opponent_that_is_not_finite_is_never_saved(blobs, tmp_path):
     @dataclass(eq=False)
     class Breaks(Adversarial):
