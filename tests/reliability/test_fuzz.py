@@ -177,8 +177,8 @@ def study_values(run: Path, tmp_path: Path) -> Fuzz:
 
 STUDIES: dict[str, Callable[[Path, Path], Fuzz]] = {"a study": study_bytes, "a study's values": study_values}
 FILES = RUNS | DATA | STUDIES
-QUICK = {name: 12 if name in RUNS else 60 for name in FILES}  # a run is slow to load and to show
-MANY = {name: 80 if name in RUNS else 500 for name in FILES}
+QUICK = {name: 5 if name in RUNS else 30 for name in FILES}  # a run is slow to load and to show
+MANY = {name: 50 if name in RUNS else 300 for name in FILES}
 
 
 @pytest.mark.promise(GROUP, "A file that is changed at random is read, or refused in a sentence, in bounded memory.")

@@ -81,7 +81,7 @@ def obey(words: list[str]) -> None:
 
 
 @pytest.mark.promise(GROUP, "A command of arguments that were chosen at random ends well, or with one sentence.")
-@pytest.mark.parametrize("tries", [30, pytest.param(250, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tries", [30, pytest.param(150, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore")  # what is odd and taken may warn
 def test_arguments_chosen_at_random(run, tmp_path, monkeypatch, tries, record_property):
     monkeypatch.chdir(tmp_path)
