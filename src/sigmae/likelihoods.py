@@ -59,6 +59,10 @@ class Likelihood(Part):
         """The mean of p(x|z), which is the picture to show, from the decoder's outputs."""
         return outputs
 
+    def draw(self, outputs: Float[Tensor, "batch *any"], generator: torch.Generator) -> Float[Tensor, "batch *event"]:
+        """An x ~ p(x|z) for each of the decoder's outputs, where p is a density."""
+        raise SigmaeError(f"{type(self).__name__} is no density p(x|z), of which x could be drawn: show its mean.")
+
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The reconstruction term: the mean distortion over points and batch, or that of the points' mean image."""
         scored = decoded.scored
@@ -197,6 +201,12 @@ class Gaussian(Likelihood):
     def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*rest"]:
         return self.split(outputs)[0] if self.in_decoder else outputs
 
+    def draw(self, outputs: Float[Tensor, "batch *any"], generator: torch.Generator) -> Float[Tensor, "batch *event"]:
+        mean, variance = self.split(outputs)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+        x: Tensor = mean + variance.to(mean).sqrt() * noise.to(mean.device)
+        return x
+
     def distortion(
         self, outputs: Float[Tensor, "points batch *any"], x: Float[Tensor, "batch *event"]
     ) -> Float[Tensor, "points batch"]:
@@ -316,3 +326,6 @@ class Bernoulli(Likelihood):
 
     def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         return torch.sigmoid(outputs)
+
+    def draw(self, outputs: Float[Tensor, "batch *any"], generator: torch.Generator) -> Float[Tensor, "batch *event"]:
+        return torch.bernoulli(self.mean(outputs).cpu(), generator=generator).to(outputs)

@@ -83,22 +83,27 @@ class Autoencoder(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the weights, in which floats are read: after `model.double()`, 64 bits."""
+        return next(self.parameters()).dtype
+
     def posterior(self, images: Any) -> Distribution:
         """q(z|x) of one batch of images, in the mode and with the gradients of the caller."""
-        q: Distribution = self.objective.encode(self, scaled(self.as_batch(images).to(self.device)))
+        q: Distribution = self.objective.encode(self, self._inputs(self.as_batch(images).to(self.device)))
         return q
 
     def encode(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count latent"]:
         """The mean of q(z|x) of every image: array or tensor [count, *shape], uint8 or floats."""
         return self._infer(
-            lambda x: self.objective.encode(self, scaled(x)).mean,
+            lambda x: self.objective.encode(self, self._inputs(x)).mean,
             self.as_batch(images),
             batch_size,
         )
 
     def decode(self, z: Any, batch_size: int = 1000) -> Float[Tensor, "count *shape"]:
         """The mean image of p(x|z) of every latent."""
-        latents = torch.as_tensor(z, dtype=torch.float32)
+        latents = torch.as_tensor(z, dtype=self.dtype)
         return self._infer(lambda part: self.objective.likelihood.mean(self.decoder(part)), latents, batch_size)
 
     def reconstruct(self, images: Any, batch_size: int = 1000) -> Float[Tensor, "count *shape"]:
@@ -133,7 +138,7 @@ class Autoencoder(nn.Module):
     def encoder_draws(self, images: Any, batch_size: int = 1000) -> Draw:
         """A function that draws z ~ q(z|x) of every image, afresh at each call; encoded once, when first called."""
         posterior = self.objective.posterior
-        outputs = cache(lambda: self._infer(lambda x: self.encoder(scaled(x)), self.as_batch(images), batch_size))
+        outputs = cache(lambda: self._infer(lambda x: self.encoder(self._inputs(x)), self.as_batch(images), batch_size))
         return lambda: self._infer(lambda part: posterior(part).sample(), outputs(), batch_size)
 
     def sample(self, count: int, *, density: str | None = None, seed: int = 0) -> Float[Tensor, "count *shape"]:
@@ -165,12 +170,12 @@ class Autoencoder(nn.Module):
         return shown
 
     def as_batch(self, images: Any) -> Tensor:
-        """Images as a tensor [count, *shape], uint8 or float32; one image becomes a batch of one.
+        """Images as a tensor [count, *shape], uint8 or floats as the weights; one image becomes a batch of one.
 
         Arrays may have their channels last, or leave a single channel out, as in `sigmae.data.load`.
         """
         x = torch.as_tensor(images)
-        x = x if x.dtype == torch.uint8 else x.float()
+        x = x if x.dtype == torch.uint8 else x.to(self.dtype)
         if self.config is None:
             return x
         shape = tuple(self.config.shape)
@@ -180,6 +185,9 @@ class Autoencoder(nn.Module):
         if len(shape) == 3 and batch.is_floating_point() and batch.numel() and batch.max() > 1:
             raise SigmaeError(f"Images are uint8 or floats in [0, 1], got {batch.max():g}: divide by 255.")
         return batch
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        return scaled(images).to(self.dtype)
 
     @torch.no_grad()
     def _infer(self, function: Callable[[Tensor], Tensor], inputs: Tensor, batch_size: int) -> Tensor:
@@ -199,6 +207,25 @@ class Autoencoder(nn.Module):
             )
         self.save_weights(folder)
         write_json(folder / "config.json", {"version": 1, "sigmae": __version__, "model": as_json(self.config)})
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write a folder as the Hugging Face Hub has it: `save`, and a model card; see `sigmae.export`."""
+        from sigmae.export import save_pretrained
+
+        save_pretrained(self, folder, **options)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> "Autoencoder":
+        """The model in a local folder, or of the hub's `owner/name`; see `sigmae.export.from_pretrained`."""
+        from sigmae.export import from_pretrained
+
+        return from_pretrained(name, **options)
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Upload to the hub's `owner/name`; returns its address; see `sigmae.export.push_to_hub`."""
+        from sigmae.export import push_to_hub
+
+        return push_to_hub(self, name, **options)
 
     def save_weights(self, folder: Path) -> None:
         """Write model.safetensors and densities.safetensors."""

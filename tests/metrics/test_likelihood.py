@@ -284,8 +284,9 @@ def test_a_mixture_or_no_variance_is_refused(x):
 
 def test_too_few_images_draws_or_numbers_are_refused(x):
     model = linear_model()
-    with pytest.raises(SigmaeError, match="2 or more images, got 1"):
-        log_likelihood(model, x[:1])
+    with pytest.raises(SigmaeError, match="1 or more images, got 0"):
+        log_likelihood(model, x[:0])
+    assert log_likelihood(model, x[:1], count=5).standard_error is None
     with pytest.raises(SigmaeError, match="1 or more images, got 0"):
         elbo(model, x[:0])
     with pytest.raises(SigmaeError, match="NaN or infinity"):

@@ -54,9 +54,10 @@ class LogLikelihood:
         return self.values.mean().item()
 
     @property
-    def standard_error(self) -> float:
-        """Of the mean, by the spread over the images."""
-        return (self.values.std() / math.sqrt(len(self.values))).item()
+    def standard_error(self) -> float | None:
+        """Of the mean, by the spread over the images; None of a single one."""
+        count = len(self.values)
+        return (self.values.std() / math.sqrt(count)).item() if count > 1 else None
 
     def nll(self, *, with_constant: bool = True) -> float:
         """-ln p(x), the mean over the images; the sampling-free paper keeps the constant but in its Table 3."""
@@ -115,6 +116,7 @@ def log_likelihood(
     count: int = 5000,
     variance: float | None = None,
     seed: int = 0,
+    common: bool = False,
     elements: int = DECODED_AT_ONCE,
 ) -> LogLikelihood:
     """ln 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), z_k ~ q(z|x), K = `count`: importance-sampled ln p(x) in nats.
@@ -123,14 +125,15 @@ def log_likelihood(
     Source: Burda et al. 2016, Section 5; the sampling-free paper takes K = 50,000 for Tables 2 and 5 and, by its
     reference set-up, 5,000 for Table 3. `variance` as in `elbo`. Every image is encoded once and K of its codes are
     decoded, whose images are at most `elements` numbers at once, whatever K is. Results are the same for the same
-    seed, but for rounding whatever `elements` is, and an image's do not depend on the others. It misleads where the
+    seed, but for rounding whatever `elements` is, and an image's do not depend on the others; nor on its place among
+    them, if all have their noise in `common`. It misleads where the
     effective sample size, 1 / sum of the squared normalised weights, is small (see `LogLikelihood.warning`): narrow
     posteriors miss mass.
     """
-    score, batch = scorer(model, variance), examples(model, images, least=2)
+    score, batch = scorer(model, variance), examples(model, images)
     totals, squares = [], []
     with evaluating(model):
-        for q, x, decoded in _decoded_draws(model, score.decode, batch, count, seed, elements):
+        for q, x, decoded in _decoded_draws(model, score.decode, batch, count, seed, elements, common):
             target, left_out = score.target(x)
             total = square = x.new_full((len(x),), -math.inf)
             for part in decoded:
@@ -197,7 +200,7 @@ def _linearized(
 
 
 def _decoded_draws(
-    model: Autoencoder, decode: Decoder, images: Tensor, count: int, seed: int, elements: int
+    model: Autoencoder, decode: Decoder, images: Tensor, count: int, seed: int, elements: int, common: bool = False
 ) -> Iterator[tuple[Distribution, Float64[Tensor, "batch *event"], Iterator[DecodedPoints]]]:
     """Group by group of images: q, x, and `count` draws of q with what is decoded from them, a part at a time."""
     if count < 1 or elements < 1:
@@ -209,9 +212,9 @@ def _decoded_draws(
     for first in range(0, len(images), rows):
         part = images[first : first + rows]
         q, x = in_float64(model.posterior(part)), scaled(part.to(model.device)).double()
-        generators = [generator(seed, "draws of q", row) for row in range(first, first + len(part))]
+        generators = [generator(seed, "draws of q", 0 if common else row) for row in range(first, first + len(part))]
         draws = _draws(q, count, generators, chunk)
-        yield q, x, (decode_points(lambda z: decode(z.float()), points) for points in draws)
+        yield q, x, (decode_points(lambda z: decode(z.to(model.dtype)), points) for points in draws)
 
 
 def _draws(
