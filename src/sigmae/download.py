@@ -1,7 +1,7 @@
 """Downloads: over https, from the first mirror that has the file, checked by hash, whole or not at all."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -9,9 +9,11 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import BaseHandler, build_opener, Request
 
-from sigmae.data.dataset import Progress
 from sigmae.errors import SigmaeError
 from sigmae.files import write_atomically
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is; 0 where that is not known."""
 
 BLOCK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -35,7 +37,7 @@ class _Encrypted(BaseHandler):
 def fetch(target: Path, checksum: str, mirrors: Sequence[str], advice: str, progress: Progress | None = None) -> Path:
     """`target`, fetched from the first of `mirrors` (base addresses) that has the file of that name and checksum.
 
-    `checksum` names its algorithm: `md5:` or `sha256:` and hexadecimal digits. A file that is there is
+    `checksum` names its algorithm: `md5:`, `sha256:` or `sha512:` and hexadecimal digits. A file that is there is
     returned as it is: one that is code is for the caller to check. Where no mirror has it, the error tells
     each one's reason, then `advice`.
     """

@@ -1,6 +1,5 @@
 """A data set: three splits of examples, and what is known about them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,11 +7,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from sigmae.download import Progress as Progress
 from sigmae.errors import SigmaeError
 from sigmae.files import digest
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is; 0 where that is not known."""
 
 
 @dataclass(frozen=True, eq=False)
