@@ -81,6 +81,13 @@ class Display:
             terms=terms_text(report.terms),
         )
 
+    def proposed(self, reasons: Mapping[str, str]) -> None:
+        """Say what was chosen for the user, option by option, and why."""
+        if reasons:
+            self.console.print("proposed, since the command leaves it open:")
+        for option, reason in reasons.items():
+            self.console.print(f"  {option} {reason}")
+
     def stage(self, name: str) -> None:
         """Say what is being done after training."""
         self.bar.reset(self.task, description=printable(name), total=None, terms="")
@@ -188,7 +195,12 @@ class Display:
         """Say where the report is and what one can do next."""
         run = shlex.quote(str(folder))
         self.console.print(f"report: {folder / 'report.html'}")
-        self.console.print(f"next:   sigmae sample {run} --density {density} --out samples.{suffix}")
+        for command, does in {
+            f"sigmae sample {run} --density {density} --out samples.{suffix}": "new samples",
+            f"sigmae diagnose {run}": "why they are not better, and what would help",
+            f"sigmae explore {run}": "a page in which the decoder runs",
+        }.items():
+            self.console.print(f"next:   {command}  # {does}")
 
 
 def terms_text(terms: Mapping[str, float]) -> str:

@@ -8,6 +8,10 @@ from sigmae.errors import SigmaeError
 DEFAULT_METHOD = "ar-iso-i"  # docs/methods.md says why
 
 
+class Unsaid(int):
+    """A whole number that stands where nobody has chosen one, and in whose place another may be proposed."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where the data come from: the arguments of `sigmae.data.load`."""
@@ -22,9 +26,9 @@ class DataConfig:
 class TrainingConfig:
     """How a model is trained; learning rate and best weights follow the validation loss."""
 
-    epochs: int = 50
+    epochs: int = Unsaid(50)
     """Passes over the training split."""
-    batch_size: int = 100
+    batch_size: int = Unsaid(100)
     """Examples in a step."""
     lr: float = 1e-3
     """Adam's learning rate at the start."""

@@ -1,12 +1,13 @@
 """Help and version come at once: nothing heavy is imported for them."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 HEAVY = ("torch", "numpy", "sklearn", "matplotlib", "PIL", "lightning_fabric")
-COMMANDS = ("train", "sample", "evaluate", "show", "list")
+COMMANDS = ("train", "sample", "evaluate", "diagnose", "compare", "reproduce", "explore", "export", "show", "list")
 
 
 def imported_by(program):
@@ -46,7 +47,7 @@ def test_help_names_every_command(sigmae):
 def test_help_describes_every_option(sigmae, command):
     answer = sigmae(command, "--help")
     assert answer.status == 0
-    options = [line.strip("│ ") for line in answer.out.splitlines() if line.startswith("│ --")]
+    options = [line.strip("│ *") for line in answer.out.splitlines() if re.match(r"│[ *]+--", line)]
     assert options
     assert all(len(line.split()) > 2 for line in options)
-    assert command == "list" or f"Example: sigmae {command} " in answer.out
+    assert f"• sigmae {command} " in answer.out.partition("Examples")[2]

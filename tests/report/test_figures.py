@@ -118,7 +118,7 @@ def test_a_grid_as_svg_holds_the_same_pixels():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_labels_in_an_svg_are_text_at_the_middles_of_their_rows():
     images = random_images(2, 1, 8, 8)
@@ -201,7 +201,7 @@ def test_curves_are_the_same_bytes_whatever_the_readers_settings():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_a_curve_loads_nothing_and_suits_light_and_dark():
     svg = curves(history())["loss"]
@@ -214,7 +214,7 @@ def test_a_curve_loads_nothing_and_suits_light_and_dark():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 @pytest.mark.parametrize("term", ["<script>alert(1)</script>", r"$\frac{", 'a"b&c', "$x_1$"])
 def test_a_terms_name_is_text_whatever_it_is(term):

@@ -280,7 +280,7 @@ def test_tables_have_headings_for_rows_and_columns(page):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_only_secure_addresses_become_links(page):
     assert [a for a in page.all("a") if not a["href"].startswith("#")] == [
@@ -290,7 +290,7 @@ def test_only_secure_addresses_become_links(page):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_the_page_stands_alone(page):
     tags = {tag for tag, _ in page.elements}
@@ -305,7 +305,7 @@ def test_the_page_stands_alone(page):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_the_policy_admits_this_style_and_nothing_else(page):
     (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
@@ -333,7 +333,7 @@ def hostile(value: object) -> object:
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_hostile_text_stays_text(run):
     tame = Page(write_report(run))

@@ -73,7 +73,7 @@ def test_every_chart_is_a_png_that_is_transparent_and_the_same_every_time(name):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 @pytest.mark.parametrize("name", EVERY_CHART)
 def test_every_chart_is_an_svg_that_loads_nothing_and_suits_light_and_dark(name):

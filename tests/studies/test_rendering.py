@@ -191,7 +191,7 @@ def test_markdown_rows_are_even(study):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_latex_escapes():
     source = latex(tabled({r"50%_a&b\c~^{d}<$#": [[1.0, 2.0, 3.0]]}))
@@ -200,7 +200,7 @@ def test_latex_escapes():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 @given(studies, labels)
 @settings(deadline=None, max_examples=30)
@@ -216,7 +216,7 @@ def test_any_label_is_text_on_the_page(study, title):
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_a_hostile_label_does_nothing_anywhere():
     columns = [*COLUMNS[:2], (HOSTILE, HOSTILE)]
@@ -231,7 +231,7 @@ def test_a_hostile_label_does_nothing_anywhere():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_the_page_loads_and_runs_nothing():
     found = Page(page(tabled({"a": [[1.0, 2.0, 3.0]]}), pictures={"a": {"reconstructions": png(5, 4)}}))

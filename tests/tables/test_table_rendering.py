@@ -211,7 +211,7 @@ def test_json_holds_numbers_claims_and_circumstances():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_the_page_loads_and_runs_nothing():
     source = page(table(), {"MNIST": {"VAE": {"reconstructions": png(), "samples": png()}, "AE": {"samples": png()}}})
@@ -229,7 +229,7 @@ def test_the_page_loads_and_runs_nothing():
 
 @pytest.mark.promise(
     "Files of strangers",
-    "Text from a file stays text in every page, table and picture, and a page loads and runs nothing.",
+    "Text from a file stays text in every page, table and picture, and a report loads and runs nothing.",
 )
 def test_nasty_text_is_text_on_the_page():
     found = Page(page(nasty(), {NASTY: {f"{NASTY}0": {"samples": png()}}}))

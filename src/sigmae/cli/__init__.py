@@ -7,13 +7,13 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Any
 
-from sigmae.cli import catalogue, runs, studies
+from sigmae.cli import catalogue, explore, export, runs, studies
 from sigmae.cli.app import app
 from sigmae.errors import printable, SigmaeError
 from sigmae.machine import explained
 from sigmae.signals import raised_on_terminate
 
-__all__ = ["app", "catalogue", "main", "runs", "studies"]
+__all__ = ["app", "catalogue", "explore", "export", "main", "runs", "studies"]
 
 
 def main(arguments: list[str] | None = None) -> None:

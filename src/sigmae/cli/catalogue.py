@@ -2,14 +2,19 @@
 
 from typing import Literal
 
-from sigmae.cli.app import app, Flag
+from sigmae.cli.app import app, examples, Flag
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae show rae-l2": "Parts, weights, citation.",
+            "sigmae show rae-l2 --data cifar10": "With its weights for other data.",
+        }
+    )
+)
 def show(method: str, /, *, data: str = "", json: Flag = False) -> None:
     """Show a method's parts, weights and citation; runs nothing.
-
-    Example: sigmae show rae-l2 --data cifar10
 
     Parameters
     ----------
@@ -26,7 +31,15 @@ def show(method: str, /, *, data: str = "", json: Flag = False) -> None:
     show_method(find(method), data, json)
 
 
-@app.command(name="list")
+@app.command(
+    name="list",
+    help_epilogue=examples(
+        {
+            "sigmae list methods": "All methods.",
+            "sigmae list metrics --json": "All metrics, for a program to read.",
+        }
+    ),
+)
 def list_(
     kind: Literal["methods", "datasets", "networks", "densities", "features", "metrics", "tables"] = "methods",
     /,

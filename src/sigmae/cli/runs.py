@@ -5,19 +5,28 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sigmae.cli.app import app, Flag, Many
+from sigmae.cli.app import app, examples, Flag, Many
 from sigmae.errors import SigmaeError
-from sigmae.settings import DEFAULT_METHOD, TrainingConfig
+from sigmae.settings import DEFAULT_METHOD, TrainingConfig, Unsaid
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae train digits --method rae-l2 --epochs 100 --out runs/digits": "A method, on data that ship.",
+            "sigmae train ./photos": "Your own pictures; what you leave open is proposed, with the reasons.",
+            "sigmae train digits --method vae --set latent.weight=0.1 --set decoder=WeightNorm": "Another value, part.",
+            "sigmae train digits --logger tensorboard --out runs/watched": "With its losses in TensorBoard.",
+        }
+    )
+)
 def train(
     source: str,
     /,
     *,
     method: str = DEFAULT_METHOD,
     out: Path | None = None,
-    latent_dim: int = 16,
+    latent_dim: int = Unsaid(16),
     network: str | None = None,
     image_size: int | None = None,
     limit: int | None = None,
@@ -26,6 +35,7 @@ def train(
     settings: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     features: str | None = None,
     inception_file: Path | None = None,
+    logger: Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)] = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     nodes: int = 1,
@@ -34,8 +44,6 @@ def train(
     """Train a model, fit densities to its codes, evaluate it and write a report.
 
     The same command continues a run that was stopped, and leaves a finished one as it is.
-
-    Example: sigmae train digits --method rae-l2 --epochs 100 --out runs/digits-rae-l2
 
     Parameters
     ----------
@@ -61,6 +69,8 @@ def train(
         Features for distances between sets of images: classifier, inception, random, or module:attribute.
     inception_file
         The standard Inception weights, inception-2015-12-05.pt.
+    logger
+        Where losses and numbers go as well: tensorboard, wandb, mlflow, or module:attribute.
     device
         What to train on.
     devices
@@ -75,8 +85,11 @@ def train(
     from sigmae.console import Display
     from sigmae.evaluation import QUICK
     from sigmae.metrics.features import load_features
+    from sigmae.proposals import Choices, settled
+    from sigmae.report import read_record
     from sigmae.runs import evaluate_run, is_evaluated, Observers, open_run, read_rows, train_run
     from sigmae.training import make_fabric
+    from sigmae.training.loggers import both, logged
     from sigmae.training.processes import check_shares, losses_told
 
     fabric = make_fabric(training.precision, device, devices, nodes)
@@ -85,18 +98,21 @@ def train(
         raise SystemExit(run_in_processes(fabric, devices))
     with one_of_several(), losses_told():
         fabric.launch()
+        folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
+        said = Choices(image_size, network, latent_dim, training)
+        chosen = settled(said, source, folder, limit, accelerated=fabric.device.type != "cpu")
+        Display(quiet=not fabric.is_global_zero).proposed(chosen.reasons)
         planned = plan(
             source,
             method,
-            latent_dim=latent_dim,
-            network=network,
+            latent_dim=chosen.latent_dim,
+            network=chosen.network,
             settings=settings or (),
-            image_size=image_size,
+            image_size=chosen.image_size,
             limit=limit,
             data_dir=data_dir,
-            training=training,
+            training=chosen.training,
         )
-        folder = out or Path("runs") / f"{Path(source).stem.replace(':', '-')}-{method.replace(':', '-')}"
         if fabric.is_global_zero:
             if features is not None and planned.data.is_image:
                 load_features(
@@ -104,8 +120,12 @@ def train(
                 )  # before hours of training, not after
             open_run(folder, planned.config)
         fabric.barrier()
-        with Display(training.epochs, quiet=not fabric.is_global_zero) as display:
-            observers = Observers(display.training, display.stage, display.warning)
+        loggers = logger if fabric.is_global_zero and logger and not is_evaluated(folder) else ()
+        with (
+            Display(chosen.training.epochs, quiet=not fabric.is_global_zero) as display,
+            logged(loggers, folder, planned.config, display.warning) as log,
+        ):
+            observers = Observers(both(display.training, log.training), display.stage, display.warning)
             model = train_run(planned.model, planned.data, planned.config, folder, fabric=fabric, observers=observers)
             if not fabric.is_global_zero:
                 return
@@ -120,11 +140,19 @@ def train(
                     seed=training.seed,
                     observers=observers,
                 )
+                log.rows(read_rows(folder), read_record(folder).history[-1]["step"])
         display.rows(read_rows(folder), json)
         display.next_steps(folder, model.default_density, "png" if planned.data.is_image else "npy")
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae sample runs/digits --count 64 --out samples.png": "A picture of 64 samples.",
+            "sigmae sample runs/digits --density gmm100 --out samples.npy": "An array, of another density.",
+        }
+    )
+)
 def sample(
     run: Path,
     /,
@@ -137,8 +165,6 @@ def sample(
     trust: Annotated[list[str] | None, Many] = None,
 ) -> None:
     """Decode draws of a density: a picture (.png), or the images as an array (.npy).
-
-    Example: sigmae sample runs/digits-rae-l2 --count 64 --density gmm10 --out samples.png
 
     Parameters
     ----------
@@ -182,7 +208,14 @@ def sample(
     print(f"{count} samples in {out}")
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae evaluate runs/digits": "Every metric that applies.",
+            "sigmae evaluate runs/digits --metrics fid prd --features random --densities gaussian gmm100": "Some.",
+        }
+    )
+)
 def evaluate(
     run: Path,
     /,
@@ -200,8 +233,6 @@ def evaluate(
     json: Flag = False,
 ) -> None:
     """Compute every metric that applies, as a table and in evaluation.json, and write the report anew.
-
-    Example: sigmae evaluate runs/digits-rae-l2 --metrics fid prd --features random --densities gaussian gmm100
 
     Parameters
     ----------
@@ -256,7 +287,14 @@ def evaluate(
     display.left_out(done.left_out)
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae diagnose runs/digits": "Of the samples that the method means.",
+            "sigmae diagnose runs/digits --density gmm10 --json": "Of those of another density, as JSON.",
+        }
+    )
+)
 def diagnose(
     run: Path,
     /,
@@ -270,8 +308,6 @@ def diagnose(
     json: Flag = False,
 ) -> None:
     """Say why a model's samples are bad: each cause with its numbers, and the command that mends it.
-
-    Example: sigmae diagnose runs/digits-vae --density gmm10
 
     Parameters
     ----------

@@ -6,12 +6,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from sigmae.cli.app import app, Flag, Many
+from sigmae.cli.app import app, examples, Flag, Many
 from sigmae.errors import SigmaeError
 from sigmae.settings import TrainingConfig
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae compare digits --methods vae,rae-l2,wae-mmd --seeds 5 --epochs 20": "Three methods, five seeds.",
+            "sigmae compare digits --methods vae --vary likelihood.variance=0.1,0.5,1": "One method, three settings.",
+        }
+    )
+)
 def compare(
     source: str,
     /,
@@ -43,8 +50,6 @@ def compare(
 
     Every run lies in the folder of runs under the hash of its configuration: none is made twice, a study that was
     stopped continues, and another method or seed computes what is new.
-
-    Example: sigmae compare digits --methods vae,rae-l2,wae-mmd --seeds 5 --epochs 20
 
     Parameters
     ----------
@@ -135,7 +140,15 @@ def require_numbers(found: Sequence[object], errors: Sequence[str]) -> None:
         raise SigmaeError(f"There is no number: every run failed. {reason}")
 
 
-@app.command
+@app.command(
+    help_epilogue=examples(
+        {
+            "sigmae reproduce rae-table-1 --scale smoke": "In seconds or minutes, to see that it works.",
+            "sigmae reproduce avae-table-2 --scale small": "What fits on two cores.",
+            "sigmae reproduce rae-table-1 --scale paper --dry-run": "What its own scale would take.",
+        }
+    )
+)
 def reproduce(
     table: str,
     /,
@@ -159,8 +172,6 @@ def reproduce(
     """Make the runs of a paper's table, or of a study of one's own, and show measured beside published.
 
     Runs lie where those of sigmae compare lie: none is made twice, and a table that was stopped continues.
-
-    Example: sigmae reproduce rae-table-1 --scale smoke
 
     Parameters
     ----------

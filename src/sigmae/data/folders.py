@@ -44,6 +44,11 @@ def load_pictures(
         return from_pictures(name, splits, lambda image: square(image, size), progress, limit=limit)
 
 
+def listed(path: Path, stack: ExitStack) -> list[Picture]:
+    """The pictures that `load_pictures` would decode, the zip files that they are in kept open by `stack`."""
+    return [picture for group in _groups(path, stack).values() for picture in group.values()]
+
+
 def in_splits(groups: Mapping[str, Sequence[Picture]], name: str, part: int = 10) -> dict[str, list[Picture]]:
     """Train, validation and test in the fixed order, from those groups, from train and test, or from one group."""
     if "test" not in groups:
