@@ -17,6 +17,7 @@ _HOME = {
     "Autoencoder": "model",
     "load": "model",
     "fit": "api",
+    "Run": "runs",
     "Objective": "objective",
     "Terms": "objective",
     "Delta": "posteriors",
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         MonteCarlo as MonteCarlo,
         SigmaPoints as SigmaPoints,
     )
+    from sigmae.runs import Run as Run
     from sigmae.settings import TrainingConfig as TrainingConfig
     from sigmae.total_correlation import TotalCorrelation as TotalCorrelation
 

@@ -35,6 +35,12 @@ class Evaluation:
     left_out: dict[str, str]
     metrics: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers by group."""
+        from sigmae.report.notebook import evaluation_html
+
+        return evaluation_html(as_records(self.rows), self.left_out)
+
 
 def as_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows as JSON-like objects."""

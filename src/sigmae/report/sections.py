@@ -33,7 +33,7 @@ def title(record: Record) -> str:
 
 def summary(record: Record) -> Html:
     """The run in one paragraph: its parts, its epochs, the best validation loss, the headline metrics."""
-    sentences = [_made_of(record), _trained(record), *_scored(record)]
+    sentences = [made_of(record), _trained(record), *_scored(record)]
     return element("p", *[join(sentence, " ") for sentence in sentences], class_="summary")
 
 
@@ -89,7 +89,8 @@ def environment(record: Record) -> Html:
     )
 
 
-def _made_of(record: Record) -> Html:
+def made_of(record: Record) -> Html:
+    """The parts of the objective in a sentence."""
     parts = _mapping(record.model.get("objective"))
     choices = [
         join(code(_choice(parts[part])), f" ({name.lower()})")

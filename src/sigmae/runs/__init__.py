@@ -3,12 +3,14 @@
 from sigmae.runs.environment import commit, environment, processor
 from sigmae.runs.evaluation import default_features, diagnose_run, evaluate_run
 from sigmae.runs.folder import is_evaluated, load_run, MAY_CHANGE, open_run, read_rows, read_run, run_data
+from sigmae.runs.run import Run
 from sigmae.runs.training import ensure_densities, fit_densities, Observers, sample_run, SILENT, train_run
 
 __all__ = [
     "MAY_CHANGE",
     "SILENT",
     "Observers",
+    "Run",
     "commit",
     "default_features",
     "diagnose_run",
