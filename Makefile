@@ -1,8 +1,10 @@
 # make demo: trains on real data and leaves a report to look at. make test: passes the tests. Both set up first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes of one thread each: more threads than cores would wait for one another. A file's tests stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-.PHONY: demo test slow check bench results clean
+.PHONY: demo test slow check bench results docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,10 +17,10 @@ demo: .venv/installed
 	@echo "Open runs/demo/report.html"
 
 test: .venv/installed
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: .venv/installed
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -34,5 +36,9 @@ bench: .venv/installed
 results: .venv/installed
 	$(BIN)/python results/nine_methods.py
 
+# The documentation as pages that need nothing else: docs/_build/html/index.html.
+docs: .venv/installed
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -d docs/_build/trees . docs/_build/html
+
 clean:
-	rm -rf .venv runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv runs docs/_build .mypy_cache .pytest_cache .ruff_cache

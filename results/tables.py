@@ -52,7 +52,7 @@ def section(folder: Path, record: Record) -> str:
     notes = folder / "notes.md"
     text = (folder / "table.md").read_text().split("\n", 1)[1].strip()
     said = notes.read_text().strip() if notes.exists() else ""
-    body = re.sub(r"^#(?=#* )", "###", text, flags=re.MULTILINE)
+    body = re.sub(r"^#(?=#* )", "##", text, flags=re.MULTILINE)
     return "\n\n".join(filter(None, [f"## {folder.name}", f"**{record['title']}**", said, body]))
 
 
