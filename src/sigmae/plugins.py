@@ -31,9 +31,9 @@ def resolve(kind: str, name: str, known: Mapping[str, Any], trust: Sequence[str]
 
 def imported(kind: str, module: str, attribute: str) -> Any:
     """The attribute of a module that is installed, or else lies in the working folder."""
-    here = str(Path.cwd())
-    try:
-        if here not in sys.path and find_spec(module.partition(".")[0]) is None:
+    here, package = str(Path.cwd()), module.partition(".")[0]
+    try:  # what runs as a script or a notebook is there without being anywhere to find
+        if here not in sys.path and package not in sys.modules and find_spec(package) is None:
             sys.path.append(here)
         found = importlib.import_module(module)
     except Exception as error:  # it is another's code, which can raise anything

@@ -46,6 +46,13 @@ def test_a_module_of_the_working_folder_is_imported(write_module):
     assert sys.path == places
 
 
+def test_what_a_script_or_a_notebook_defines_is_found(write_module, monkeypatch):
+    notebook = type(sys)("theirs")  # as __main__ is there: it has no file to be imported from
+    notebook.answer = 42
+    monkeypatch.setitem(sys.modules, "theirs", notebook)
+    assert resolve("network", "theirs:answer", KNOWN) == 42
+
+
 @pytest.mark.promise(
     "Files of strangers", "Code that a file names as module:attribute is imported only where --trust names the module."
 )
