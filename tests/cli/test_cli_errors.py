@@ -200,10 +200,6 @@ def truncated(path):
 BAD_DATA = {
     "empty": (empty, "has no pictures"),
     "truncated": (truncated, "3.png cannot be read as a picture"),
-    "sizes": (
-        lambda path: save_pictures(path, [noise(16, 16)] * 4 + [noise(12, 16)]),
-        "give image_size (--image-size)",
-    ),
     "channels": (lambda path: save_pictures(path, [noise(8, 8)] * 4 + [noise(8, 8, 3)]), "is gray and"),
     "one": (lambda path: save_pictures(path, [noise(8, 8)]), "has one example, too few"),
     "nan.npy": (lambda path: np.save(path, np.full((9, 4, 4), np.nan)), "144 values that are NaN or infinite"),
@@ -259,7 +255,7 @@ def test_identical_images_are_trained_on_and_their_densities_left_out(sigmae, tr
 )
 def test_five_images_are_enough(sigmae, train, tmp_path):
     save_pictures(tmp_path / "five", [noise(8, 8) + shift for shift in range(5)])
-    refused = train(tmp_path / "five", tmp_path / "run")
+    refused = train(tmp_path / "five", tmp_path / "run", "--batch-size", "100")
     assert refused.status == 1
     assert "is larger than the 3 training examples of five: use --batch-size 1." in refused.told
     answer = train(tmp_path / "five", tmp_path / "small", "--batch-size", "2")

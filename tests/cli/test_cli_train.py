@@ -328,9 +328,10 @@ def test_any_folder_name_is_printed_as_it_is(train, images, tmp_path, name):
     answer = train(images, folder, "--batch-size", "10")
     assert answer.status == 0
     assert f"report: {folder}/report.html\n" in answer.err
-    (advice,) = [line for line in answer.err.splitlines() if line.startswith("next:")]
+    advice = [line for line in answer.err.splitlines() if line.startswith("next:")]
     quoted = f"'{folder}'" if " " in name or "[" in name else str(folder)
-    assert f"sigmae sample {quoted} --density gmm10 --out samples.png" in advice
+    assert advice[0].startswith(f"next:   sigmae sample {quoted} --density gmm10 --out samples.png ")
+    assert advice[1].startswith(f"next:   sigmae diagnose {quoted} ")
 
 
 def test_a_part_of_the_data_is_another_run(train, tmp_path):

@@ -67,6 +67,12 @@ def test_everything_open_is_proposed_with_its_reason(photos):
     assert told == {f"--{name}": value for name, value in values.items()}
 
 
+def test_pictures_of_many_sizes_are_brought_to_one(photos):
+    found = proposed(UNSAID, photos((16, 16), (16, 16), (12, 16), (40, 30)), None, accelerated=False)
+    assert found.image_size == 16
+    assert found.reasons["--image-size"].startswith("16: the shorter sides have 12 to 30 pixels")
+
+
 def test_what_was_said_is_left_alone_even_where_it_is_the_default(photos):
     said = Choices(32, "mlp", 16, TrainingConfig(epochs=50, batch_size=100))
     assert proposed(said, photos(*[(90, 70)] * 20), None, accelerated=False) == said
