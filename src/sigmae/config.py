@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields as dataclass_fields, is_dataclass
+from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from sigmae import (
@@ -17,6 +18,7 @@ from sigmae import (
     total_correlation,
 )
 from sigmae.conversion import shown, structure
+from sigmae.data.sources import PLUGIN
 from sigmae.errors import SigmaeError
 from sigmae.networks import NetworkConfig
 from sigmae.networks.sizes import AXES, LATENTS, require_bounded, VALUES
@@ -108,6 +110,14 @@ class RunConfig:
             )
 
 
+def foreign_modules(config: RunConfig) -> list[str]:
+    """The modules outside this library that a run names: those that `--trust` must name for it to be loaded."""
+    names = [str(part.get("type", "")) for part in config.model.objective.values()]
+    names += [] if config.model.network is None else [config.model.network.name]
+    names += [config.data.source] if PLUGIN.fullmatch(config.data.source) else []
+    return sorted({name.partition(":")[0] for name in names if ":" in name})
+
+
 def part_config(part: Part) -> dict[str, Any]:
     """A part as {"type": name, field: value, ...}; a third party's type is `module:Class`."""
     ours = {name: kind for members in PARTS.values() for name, kind in members.items()}
@@ -163,7 +173,11 @@ def with_settings(objective: Objective, settings: Sequence[str]) -> Objective:
         axis, _, name = key.partition(".")
         if not equals or axis not in config:
             axes = ", ".join(config)
-            raise SigmaeError(f"A setting is part.field=value or part=Type with part one of {axes}; got '{setting}'.")
+            near = get_close_matches(axis, config, n=1, cutoff=0.5)
+            hint = f" Did you mean '{near[0]}'?" if near and axis not in config else ""
+            raise SigmaeError(
+                f"A setting is part.field=value or part=Type with part one of {axes}; got '{setting}'.{hint}"
+            )
         config[axis] = {**config[axis], name: value} if name else {"type": value}
     return make_objective(config)
 

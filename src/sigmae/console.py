@@ -191,9 +191,9 @@ class Display:
         for line in forecast_lines(plan, groups):
             console.print(line, soft_wrap=True)
 
-    def next_steps(self, folder: Path, density: str, suffix: str) -> None:
-        """Say where the report is and what one can do next."""
-        run = shlex.quote(str(folder))
+    def next_steps(self, folder: Path, density: str, suffix: str, trust: Sequence[str] = ()) -> None:
+        """Say where the report is and what one can do next, with a third party's modules that the run needs."""
+        run = " ".join([shlex.quote(str(folder)), *(f"--trust {module}" for module in trust)])
         self.console.print(f"report: {folder / 'report.html'}")
         for command, does in {
             f"sigmae sample {run} --density {density} --out samples.{suffix}": "new samples",

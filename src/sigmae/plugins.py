@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,4 +45,6 @@ def imported(kind: str, module: str, attribute: str) -> Any:
     try:
         return getattr(found, attribute)
     except AttributeError as error:
-        raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.") from error
+        near = get_close_matches(attribute, vars(found), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.{hint}") from error

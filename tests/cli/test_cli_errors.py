@@ -90,6 +90,7 @@ def test_usage(sigmae, tmp_path, monkeypatch, arguments, sentence):
         (["--device", ABSENT], ABSENT),
         (["--features", "inception", "--inception-file", "absent.pt"], "There is no file absent.pt"),
         (["--set", "latent"], "A setting is part.field=value or part=Type"),
+        (["--set", "latnt.weight=1"], "got 'latnt.weight=1'. Did you mean 'latent'?"),
         (["--set", "latnt.weight=1"], "part one of bound, posterior, propagation, likelihood, latent, decoder"),
         (["--set", "latent.wieght=1"], "KL has no field 'wieght'. It has: weight."),
         (["--set", "latent.weight=abc"], "In latent.weight: 'abc' cannot be read"),

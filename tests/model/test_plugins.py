@@ -93,3 +93,9 @@ def test_an_attribute_that_is_not_there_is_named(write_module, attribute):
     write_module("answer = 42")
     with pytest.raises(SigmaeError, match=f"The module theirs has no attribute '{attribute}' to be a network"):
         resolve("network", f"theirs:{attribute}", KNOWN)
+
+
+def test_an_attribute_that_is_misspelt_gets_the_nearest(write_module):
+    write_module("answer = 42")
+    with pytest.raises(SigmaeError, match=r"no attribute 'answr' to be a network. Did you mean 'answer'\?"):
+        resolve("network", "theirs:answr", KNOWN)

@@ -18,7 +18,7 @@ def export(
     run: Path,
     /,
     *,
-    to: Literal["onnx", "safetensors", "torch-export", "hub"],
+    to: Literal["onnx", "safetensors", "torch-export", "hub"] | None = None,
     out: Path | None = None,
     push: str | None = None,
     trust: Annotated[list[str] | None, Many] = None,
@@ -35,7 +35,7 @@ def export(
     run
         A run's folder.
     to
-        The form.
+        The form; it has to be said.
     out
         The folder to write; the form's name in the run's folder if not given.
     push
@@ -44,9 +44,11 @@ def export(
         A module outside this library that the run may import.
     """
     from sigmae.errors import SigmaeError
-    from sigmae.export import export_run, push_to_hub
+    from sigmae.export import export_run, FORMATS, push_to_hub
     from sigmae.runs import load_run
 
+    if to is None:
+        raise SigmaeError(f"The form is missing: say it with --to, one of {', '.join(FORMATS)}.")
     if push is not None and to != "hub":
         raise SigmaeError(f"--push uploads what --to hub writes, and not {to}: leave it out, or say --to hub.")
     model = load_run(run, trust=trust or ())

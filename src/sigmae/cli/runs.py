@@ -82,6 +82,7 @@ def train(
     """
     from sigmae.api import plan
     from sigmae.cli.processes import one_of_several, run_in_processes, to_be_started
+    from sigmae.config import foreign_modules
     from sigmae.console import Display
     from sigmae.evaluation import QUICK
     from sigmae.metrics.features import load_features
@@ -142,7 +143,8 @@ def train(
                 )
                 log.rows(read_rows(folder), read_record(folder).history[-1]["step"])
         display.rows(read_rows(folder), json)
-        display.next_steps(folder, model.default_density, "png" if planned.data.is_image else "npy")
+        suffix = "png" if planned.data.is_image else "npy"
+        display.next_steps(folder, model.default_density, suffix, foreign_modules(planned.config))
 
 
 @app.command(

@@ -151,6 +151,8 @@ def evaluate_stages(
                 raise
             left_out[name] = str(error)
             continue
+        if not (isinstance(found, list) and all(isinstance(row, Row) for row in found)):
+            raise SigmaeError(f"The metric '{name}' returns no list of sigmae.evaluation.Row: let it return one.")
         rows += [row for row in found if row.is_finite]
         if not found:
             left_out[name] = "There was nothing to measure, such as samples of a density that could be fitted."
