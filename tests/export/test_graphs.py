@@ -29,7 +29,7 @@ KINDS = {
 
 
 QUICK = ("full covariance", "convolutions")
-SIDES = {"rae-cifar10": 32, "uae": 32, "ar-elbo-smoothness": 28, "ar-elbo-mnist": 28}
+SIDES = {"rae-cifar10": 32, "avae-cifar10": 32, "uae": 32, "ar-elbo-smoothness": 28, "ar-elbo-mnist": 28}
 
 
 @pytest.fixture(params=[kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS])
