@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields as dataclass_fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, get_type_hints
 
 from sigmae import (
@@ -19,7 +18,7 @@ from sigmae import (
 )
 from sigmae.conversion import shown, structure
 from sigmae.data.sources import PLUGIN
-from sigmae.errors import SigmaeError
+from sigmae.errors import hint, SigmaeError
 from sigmae.networks import NetworkConfig
 from sigmae.networks.sizes import AXES, LATENTS, require_bounded, VALUES
 from sigmae.objective import Objective
@@ -173,10 +172,9 @@ def with_settings(objective: Objective, settings: Sequence[str]) -> Objective:
         axis, _, name = key.partition(".")
         if not equals or axis not in config:
             axes = ", ".join(config)
-            near = get_close_matches(axis, config, n=1, cutoff=0.5)
-            hint = f" Did you mean '{near[0]}'?" if near and axis not in config else ""
+            near = "" if axis in config else hint(axis, config)
             raise SigmaeError(
-                f"A setting is part.field=value or part=Type with part one of {axes}; got '{setting}'.{hint}"
+                f"A setting is part.field=value or part=Type with part one of {axes}; got '{setting}'.{near}"
             )
         config[axis] = {**config[axis], name: value} if name else {"type": value}
     return make_objective(config)

@@ -17,9 +17,18 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
+def one_line(error: Exception) -> str:
+    """A stranger's error, its kind before what it says, cut to the line and the length that a sentence holds."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The question whether the nearest of the names was meant; empty where none is near."""
+    nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> SigmaeError:
     """The error for a name that is not in `known`: it names the nearest one and lists them all."""
     names = sorted(known)
-    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-    return SigmaeError(f"Unknown {kind} '{name}'.{hint} There is: {', '.join(names)}.")
+    return SigmaeError(f"Unknown {kind} '{name}'.{hint(name, names)} There is: {', '.join(names)}.")

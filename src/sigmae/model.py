@@ -231,11 +231,11 @@ class Autoencoder(nn.Module):
         """What a notebook shows: parts and sizes, and samples where a density is fitted."""
         from sigmae import figures
         from sigmae.metrics.images import to_uint8
-        from sigmae.report.notebook import can_be_shown, model_html, SAMPLES
+        from sigmae.report.notebook import model_html, SAMPLES
 
         config = None if self.config is None else as_json(self.config)
         name, weights = self.default_density, sum(weight.numel() for weight in self.parameters())
-        shown = name in self.densities and self.config is not None and can_be_shown(tuple(self.config.shape))
+        shown = name in self.densities and self.config is not None and figures.can_be_shown(self.config.shape)
         pictures = figures.grid(to_uint8(self.sample(SAMPLES)), columns=SAMPLES) if shown else None
         return model_html(config, weights, pictures, name)
 

@@ -3,12 +3,11 @@
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sigmae.errors import SigmaeError, unknown
+from sigmae.errors import hint, SigmaeError, unknown
 
 
 def resolve(kind: str, name: str, known: Mapping[str, Any], trust: Sequence[str] | None = None) -> Any:
@@ -45,6 +44,5 @@ def imported(kind: str, module: str, attribute: str) -> Any:
     try:
         return getattr(found, attribute)
     except AttributeError as error:
-        near = get_close_matches(attribute, vars(found), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.{hint}") from error
+        near = hint(attribute, vars(found))
+        raise SigmaeError(f"The module {module} has no attribute '{attribute}' to be a {kind}.{near}") from error

@@ -24,7 +24,6 @@ from sigmae.metrics.images import to_uint8
 from sigmae.metrics.neighbours import distance_blocks
 from sigmae.seeds import generator
 
-CHANNELS = (1, 3, 4)  # gray, RGB, RGBA: what a picture can show
 PAIRS, LATENTS, NEAREST = 8, 16, 3
 FEWEST = 8  # large images a side of the manifold, which is as wide as with small ones where it can be
 REACH = 3.0  # standard deviations of the codes
@@ -43,10 +42,9 @@ def pictures(
     Data that are no images, or have channels that no picture shows, get the charts alone. What does not apply, such
     as the divergences of a deterministic encoder, is left out. Equal stages give equal bytes.
     """
-    shape = stages.data.shape
     shown = QUICK_GRIDS | {stem: draw for stem, draw in GRIDS.items() if stem in also or not quick}
     drawn: dict[str, bytes] = {}
-    if len(shape) == 3 and shape[0] in CHANNELS:
+    if figures.can_be_shown(stages.data.shape):
         for stem, draw in shown.items():
             stages.tell(f"picture: {stem}")
             with suppress(SigmaeError):

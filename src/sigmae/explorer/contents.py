@@ -14,6 +14,7 @@ from sigmae.errors import SigmaeError
 from sigmae.evaluation import latent, Stages
 from sigmae.figures.charts import COLOURS
 from sigmae.figures.plane import principal_directions
+from sigmae.figures.tiles import can_be_shown
 from sigmae.metrics.collapse import mean_divergences
 from sigmae.metrics.images import to_uint8
 from sigmae.report.words import subject
@@ -25,7 +26,6 @@ REACH = 3.0  # standard deviations of the codes to either side
 DRAWS = 512  # of a density whose networks are not in the page
 LARGEST = 1 << 21  # numbers of a density's parameters; what has more is drawn from here
 PARAMETERS = ({"mean", "scale"}, {"mean", "factor"}, {"mean", "factor", "weights"})
-CHANNELS = (1, 3, 4)
 
 Tensors = dict[str, Tensor]
 
@@ -71,7 +71,7 @@ def contents(stages: Stages, title: str, count: int) -> Contents:
 
 def refuse_what_is_not_shown(shape: tuple[int, ...], codes: Float[Tensor, "count latent"]) -> None:
     """A page shows vectors and images of 1, 3 or 4 channels, with codes that are numbers."""
-    if len(shape) == 3 and shape[0] not in CHANNELS:
+    if len(shape) == 3 and not can_be_shown(shape):
         raise SigmaeError(
             f"The explorer shows images of 1, 3 or 4 channels, and these have {shape[0]}: "
             "train on the channels that are to be seen."

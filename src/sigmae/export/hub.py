@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from sigmae.errors import SigmaeError
+from sigmae.errors import one_line, SigmaeError
 from sigmae.export.card import card, chosen_pictures
 from sigmae.files import write_bytes, write_text
 from sigmae.model import Autoencoder, load
@@ -58,9 +58,8 @@ def from_pretrained(
             allow_patterns=list(FILES),
         )
     except Exception as error:  # the hub's client raises its own errors and those of its transports
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise SigmaeError(
-            f"There is no folder '{name}', and the hub's model of that name cannot be fetched ({reason:.300}): "
+            f"There is no folder '{name}', and the hub's model of that name cannot be fetched ({one_line(error)}): "
             "check the name and the network."
         ) from error
     return load(folder, trust=trust)
@@ -84,9 +83,8 @@ def push_to_hub(
             address = str(api.create_repo(name, private=private, exist_ok=True))
             api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
         except Exception as error:  # as above
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise SigmaeError(
-                f"'{name}' could not be uploaded ({reason:.300}): check the name, the token and the network."
+                f"'{name}' could not be uploaded ({one_line(error)}): check the name, the token and the network."
             ) from error
     return address
 

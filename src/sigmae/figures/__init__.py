@@ -8,7 +8,7 @@ from sigmae.figures.charts import angle_matrix, divergence_bars, precision_recal
 from sigmae.figures.history import best_epoch, curves, History, series
 from sigmae.figures.maps import embedded, latent_map
 from sigmae.figures.plane import axes_plane, manifold, Plane, principal_plane
-from sigmae.figures.tiles import grid, interpolations, neighbours, rows, traversals
+from sigmae.figures.tiles import can_be_shown, grid, interpolations, neighbours, rows, traversals
 from sigmae.figures.trends import Point, trends
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "angle_matrix",
     "axes_plane",
     "best_epoch",
+    "can_be_shown",
     "curves",
     "divergence_bars",
     "embedded",

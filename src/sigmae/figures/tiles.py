@@ -18,6 +18,7 @@ from sigmae.figures.canvas import check_format, GRAY, SCHEME, TYPEFACE
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+CHANNELS = (1, 3, 4)  # gray, RGB, RGBA: what a picture can show
 TILE = 56  # pixels: what an image is enlarged to, about
 LABEL_SIZE = 15
 TEXT_SIZE = 13  # of a label in an SVG, where the typeface is the reader's own and may be wider
@@ -25,6 +26,11 @@ LINE = 1.2  # the distance of two lines of a label, in units of its size
 
 Strip = tuple[int, str, UInt8[Tensor, "_height _width 4"]]
 """Its height in the picture, its label and its pixels."""
+
+
+def can_be_shown(shape: Sequence[int]) -> bool:
+    """Whether examples of a shape are images that a picture can show."""
+    return len(shape) == 3 and shape[0] in CHANNELS
 
 
 def grid(

@@ -1,6 +1,5 @@
 """What a notebook shows of a model, an evaluation and a run: HTML that loads and runs nothing."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from sigmae.report.words import picture_rank, picture_words
 
 SAMPLES = 16
 PICTURES = 3
-CHANNELS = (1, 3, 4)
 
 
 def run_html(record: Record) -> Html:
@@ -48,8 +46,3 @@ def model_html(config: Mapping[str, Any] | None, weights: int, samples: bytes | 
 def picture(content: bytes, title: str) -> Html:
     """A picture under its title."""
     return element("figure", element("figcaption", title), png(content, title))
-
-
-def can_be_shown(shape: tuple[int, ...]) -> bool:
-    """Whether examples of a shape are images that a picture can show."""
-    return len(shape) == 3 and shape[0] in CHANNELS and math.prod(shape) > 1

@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 
 from sigmae.config import RunConfig
 from sigmae.conversion import as_json
-from sigmae.errors import SigmaeError
+from sigmae.errors import one_line, SigmaeError
 from sigmae.files import digest, read_json, write_json
 from sigmae.plugins import resolve
 from sigmae.training.loop import Observer, Report
@@ -71,7 +71,7 @@ def make_logger(name: str, folder: Path) -> "Logger":
         raise SigmaeError(f"The logger {name} needs the extra {name}: pip install 'sigmae[{name}]'.") from error
     except Exception as error:  # each has errors of its own
         raise SigmaeError(
-            f"The logger {name} does not start ({reason(error)}): mend its settings, or leave --logger out."
+            f"The logger {name} does not start ({one_line(error)}): mend its settings, or leave --logger out."
         ) from error
     return logger
 
@@ -123,7 +123,7 @@ class Log:
                 call(logger)
             except Exception as error:  # a server that is gone, a full disk of another
                 del self.loggers[name]
-                self.warn(f"The logger {name} has failed ({reason(error)}), and is told nothing more.")
+                self.warn(f"The logger {name} has failed ({one_line(error)}), and is told nothing more.")
 
 
 def end(logger: "Logger", status: str) -> None:
@@ -131,11 +131,6 @@ def end(logger: "Logger", status: str) -> None:
     logger.finalize(status)
     if callable(finish := getattr(getattr(logger, "experiment", None), "finish", None)):
         finish()
-
-
-def reason(error: Exception) -> str:
-    """An error on one line."""
-    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]
 
 
 def both(first: Observer, second: Observer) -> Observer:
