@@ -32,7 +32,14 @@ from sigmae import (
 from sigmae.api import plan
 from sigmae.bandwidth import corrected_bandwidth, optimal_bandwidth
 from sigmae.data import scaled
-from sigmae.kernel_density import bank_size, KernelDensity, log_floor, log_kernel_density
+from sigmae.kernel_density import (
+    attended,
+    attended_in_blocks,
+    bank_size,
+    KernelDensity,
+    log_floor,
+    log_kernel_density,
+)
 from sigmae.parts import Moment, Sizes
 from sigmae.posteriors import PointMass
 from sigmae.training import Interrupted, train
@@ -154,6 +161,12 @@ def test_the_bank_passes_no_gradient():
     log_kernel_density(z, bank, 0.5).sum().backward()
     assert z.grad is not None
     assert bank.grad is None
+
+
+@pytest.mark.parametrize(("batch", "count", "latent_dim"), [(1, 1, 1), (7, 50, 3), (100, 3000, 64)])
+def test_fused_attention_is_the_attention_of_two_products(batch, count, latent_dim):
+    z, bank, bias = (torch.randn(size, dtype=F64) for size in ((batch, latent_dim), (count, latent_dim), (count,)))
+    torch.testing.assert_close(attended_in_blocks(z, bank, bias, 2.5), attended(z, bank, bias, 2.5))
 
 
 def test_half_precision_around_it_does_not_blur_distances():
