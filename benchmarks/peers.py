@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ class Peer:
     options: Mapping[str, Any] = field(default_factory=dict)
     ours: tuple[str, ...] = ()
     comparable: bool = True
+    halves: bool = False  # whether it decodes one half of the images that it is given
 
 
 UNIT = "likelihood.variance=1"
@@ -98,6 +99,7 @@ PEERS = {
         {"gamma": 10.0},
         (UNIT, "latent.hidden=[1000,1000,1000,1000,1000]"),
         comparable=False,
+        halves=True,
     ),
 }
 GOALS = {("rae-l2", "mlp"): 0.667, ("rae-l2", "conv"): 0.667, ("wae-mmd", "mlp"): 0.556}
@@ -192,26 +194,28 @@ def difference(loop: Loop, other: PeerLoop, batch: Int[Tensor, " batch"]) -> flo
     return abs(own - theirs) / abs(theirs)
 
 
-def against_pythae(setting: Setting, method: str) -> Comparison:
-    """Our loop and pythae's steps of the same method."""
+def against_pythae(setting: Setting, method: str, *, as_many_decoded: bool = False) -> Comparison:
+    """Our loop and pythae's steps of the same method; where it decodes one half, on equal batches or twice as many."""
     peer = PEERS[method]
     loop = new_loop(setting, method, options=peer.ours)
     images, batches = scaled(loop.images), first_batches(loop, setting)
     model = new_model(setting, method, loop.data, loop.config, options=peer.ours)
     plain, tuned = (PeerLoop(peer, model, images, loop.config.lr, tuned=tuned) for tuned in (False, True))
+    others = [torch.cat(pair) for pair in pairwise([batches[-1], *batches])] if as_many_decoded else batches
     return Comparison(
-        name=f"{method}, {setting.name}",
+        name=f"{method}, as many images decoded, {setting.name}" if as_many_decoded else f"{method}, {setting.name}",
         sides={
             "sigmae": partial(our_steps, loop, batches),
-            "pythae": partial(bare_steps, plain.step, batches),
-            "pythae, tuned": partial(bare_steps, tuned.step, batches),
+            "pythae": partial(bare_steps, plain.step, others),
+            "pythae, tuned": partial(bare_steps, tuned.step, others),
         },
         ours="sigmae",
         base="pythae",
         goal=GOALS.get((method, setting.network), 1.0),
         agree=partial(difference, loop, plain, batches[0]) if peer.comparable else None,
         tolerance=ROUNDING,
-        about=f"{setting.steps} steps of {setting.batch} images; {peer.about}.",
+        about=f"{setting.steps} steps of {setting.batch} images; {peer.about}"
+        + ("; it is given twice as many." if as_many_decoded else "."),
     )
 
 
@@ -223,5 +227,7 @@ def comparisons(toy: bool) -> Iterator[Comparison]:
         print(MISSING.format(error))
         return
     for setting in settings(toy)[:2]:
-        for method in PEERS:
+        for method, peer in PEERS.items():
             yield against_pythae(setting, method)
+            if peer.halves:
+                yield against_pythae(setting, method, as_many_decoded=True)

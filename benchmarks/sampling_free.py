@@ -1,4 +1,4 @@
-"""The sampling-free step, exact and on a part of the batch, beside the step of a VAE that draws one sample."""
+"""The sampling-free step, exact, in 16 bits and on a part of the batch, beside a VAE's that draws one sample."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from sigmae.propagations import decode_points, Linearized, LinearizedPoints, Pro
 SLACK = 1.15  # times the floor
 PART = 2.5  # VAE steps, on a part of the batch
 SHARES = (0.125, 0.25)
-TOLERANCE = 1e-4
+TOLERANCE, SHORT = 1e-4, 0.02  # of 32 bits, and of tangents in 16
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,11 @@ TOYS = (
 
 
 def comparisons(toy: bool) -> Iterator[Comparison]:
-    """The exact step for every latent size, and parts of the batch for the largest."""
+    """The exact step for every latent size; for the largest, tangents in 16 bits and parts of the batch."""
     for case in TOYS if toy else CASES:
         for latent_dim in case.latents:
             yield exact(case, latent_dim)
+        yield in_bf16(case, case.latents[0])
         for share in SHARES:
             yield part(case, case.latents[0], share)
 
@@ -74,6 +75,28 @@ def exact(case: Case, latent_dim: int) -> Comparison:
         agree=lambda: apart(ours(), naive()),
         tolerance=TOLERANCE,
         about="loss and gradient agree with those by vmap(jacfwd); the VAE's loss is another",
+    )
+
+
+def in_bf16(case: Case, latent_dim: int) -> Comparison:
+    """All tangents, in 16 bits where products are made of them."""
+    objectives = {
+        "sampling-free, bf16 tangents": recipes.sampling_free().replace(propagation=Linearized(tangents="bf16")),
+        "sampling-free": recipes.sampling_free(),
+        "vae": recipes.vae(),
+    }
+    models = {side: case.network.model(objective, latent_dim) for side, objective in objectives.items()}
+    x = case.network.images(case.batch)
+    ours, whole, base = models
+    return Comparison(
+        name=f"bf16 tangents, {case.name}, m = {latent_dim}",
+        sides={side: training_step(model, x) for side, model in models.items()},
+        ours=ours,
+        base=base,
+        floor=floor_of(models[base], x, latent_dim),
+        agree=lambda: apart(*(loss_and_gradient(models[side], x) for side in (ours, whole))),
+        tolerance=SHORT,
+        about="loss and gradient agree with those in 32 bits, whose operations the floor counts",
     )
 
 
