@@ -67,6 +67,7 @@ def copied(finished, tmp_path) -> Path:
 def reproduce(sigmae, tmp_path, monkeypatch):
     """Run `sigmae reproduce` on the study, after some of its text is replaced; the machine's speed is not measured."""
     monkeypatch.setattr("sigmae.tables.forecast.speed", lambda: 1e9)
+    monkeypatch.setattr("sigmae.tables.pace.step_seconds", lambda cell: 0.5)
 
     def run(*arguments, change=("", ""), table=None):
         (tmp_path / "study.toml").write_text(STUDY.replace(*change))

@@ -11,9 +11,11 @@ from sigmae import (
     Dataset,
     DecodedPoints,
     Delta,
+    FixedGaussian,
     Gaussian,
     Mean,
     ModelConfig,
+    MonteCarlo,
     Objective,
     SigmaeError,
     Split,
@@ -71,6 +73,17 @@ def test_the_squared_error_is_a_sum_over_an_image(identity, data):
     shifted = Autoencoder(identity.encoder, nn.Sequential(identity.decoder, Shift(0.5)), identity.objective)
     shifted.register_parameter("anchor", identity.anchor)
     assert evaluate(shifted, data, metrics=QUICK).rows[0].value == pytest.approx(16 * 0.25)
+
+
+def test_the_squared_error_of_draws_is_that_of_means_and_what_their_spread_adds(identity, data):
+    """Through an identity of 16 values, draws of variance 0.25 are 16 · 0.25 away in the mean."""
+    parts = Objective(FixedGaussian(0.5), MonteCarlo(), SquaredError())
+    model = Autoencoder(nn.Flatten(), nn.Unflatten(1, SHAPE), parts, config=identity.config)
+    model.register_parameter("anchor", identity.anchor)
+    of_means, of_draws = evaluate(model, data, metrics=["squared_error"]).rows
+    assert (of_means.of, of_means.value) == ("reconstructions", 0)
+    assert (of_draws.of, of_draws.count) == ("draws", 60)
+    assert of_draws.value == pytest.approx(4, rel=0.2)  # of 960 squares, four standard errors
 
 
 class Shift(nn.Module):

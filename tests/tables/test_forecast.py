@@ -11,6 +11,7 @@ from sigmae.settings import TrainingConfig
 from sigmae.studies.cells import Cell
 from sigmae.tables import Choices, definition_of, plan_table
 from sigmae.tables.forecast import cost, duration, forecast, forecast_lines, forecast_record, points
+from sigmae.tables.pace import seconds_of_steps, step_seconds
 
 PIXELS, LATENTS = 64, 2
 TWICE_BACK = 3  # a forward pass, and a backward pass of twice as much
@@ -92,8 +93,9 @@ def test_the_sizes_of_data_at_hand(real_data):
 
 @pytest.fixture(autouse=True)
 def known_speed(monkeypatch):
-    """A machine whose speed is not measured: that takes a second."""
+    """A machine whose speed is not measured: that takes seconds."""
     monkeypatch.setattr("sigmae.tables.forecast.speed", lambda: 1e9)
+    monkeypatch.setattr("sigmae.tables.pace.step_seconds", lambda cell: 0.5)
 
 
 def groups_of(table: str, tmp_path, scale: str = "paper", **choices):
@@ -138,13 +140,51 @@ def test_a_forecast_in_words_and_as_a_record(tmp_path):
     assert lines[1] == "32 numbers by fid"
     assert "digits: 8 rows x 1 seeds, 0 of 8 runs complete, 40 steps to go" in lines
     assert "  data: built in" in lines
-    assert lines[-1 - len(plan.deviations)].startswith(f"Training takes {duration(groups[0].operations / 1e9)}")
+    assert lines[-1 - len(plan.deviations)].startswith("Training takes about 20 seconds here")
     assert [line[2:] for line in lines if line.startswith("- ")] == plan.deviations
     record = forecast_record(plan, groups)
     assert (record["table"], record["scale"], record["deviations"]) == ("rae-table-1", "smoke", plan.deviations)
     assert record["groups"][0]["where"] == {"folder": None, "advice": ""}
     assert record["groups"][0]["steps"] == 40
     assert record["least_seconds"] == groups[0].operations / 1e9
+    assert record["seconds"] == record["groups"][0]["seconds"] == 40 * 0.5
+
+
+def test_without_a_timed_step_a_forecast_tells_the_least_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("sigmae.tables.pace.LONGEST", 0.0)
+    plan, groups = groups_of("rae-table-1", tmp_path, "smoke")
+    lines = list(forecast_lines(plan, groups))
+    least = duration(groups[0].operations / 1e9)
+    assert lines[-1 - len(plan.deviations)].startswith(f"Training takes {least} at the least")
+    assert groups[0].seconds is None
+    assert forecast_record(plan, groups)["seconds"] is None
+
+
+def test_runs_that_are_not_tried_take_as_much_longer_than_their_arithmetic_as_the_others(monkeypatch):
+    short, middle, long = (Cell("digits", "ae", latent_dim=latents) for latents in (1, 2, 3))
+    monkeypatch.setattr("sigmae.tables.pace.step_seconds", {short: 3.0, middle: 8.0}.__getitem__)
+    found = seconds_of_steps({short: 1.0, middle: 2.0, long: 10.0})
+    assert found == {short: 3.0, middle: 8.0, long: 35.0}
+
+
+def test_no_run_is_tried_once_the_time_is_over(monkeypatch):
+    cells = [Cell("digits", "ae", latent_dim=latents) for latents in (1, 2, 3)]
+    clock = iter([0.0, 1.0, 21.0, 22.0])
+    monkeypatch.setattr("sigmae.tables.pace.time.monotonic", lambda: next(clock))
+    assert seconds_of_steps(dict.fromkeys(cells, 0.25)) == dict.fromkeys(cells, 0.5)
+
+
+@pytest.mark.parametrize("method", ["vae", "avae", "aae", "sampling-free"])
+def test_steps_are_timed_on_images_like_those_of_the_run(method):
+    assert step_seconds(cell(method, batch_size=20)) > 0
+
+
+def test_what_is_complete_is_not_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr("sigmae.tables.forecast.is_complete", lambda *arguments: True)
+    monkeypatch.setattr("sigmae.tables.pace.step_seconds", lambda cell: pytest.fail("a complete run was tried"))
+    plan, groups = groups_of("rae-table-1", tmp_path, "smoke")
+    assert (groups[0].steps, groups[0].seconds) == (0, 0)
+    assert any(line.startswith("Training takes about 0 seconds") for line in forecast_lines(plan, groups))
 
 
 def test_tables_of_bandwidths_train_nothing(tmp_path):

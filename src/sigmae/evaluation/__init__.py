@@ -50,7 +50,7 @@ class Metric:
 METRICS = {
     "squared_error": Metric(
         "generation",
-        "Squared error of reconstructions of the test split, summed over an image's values.",
+        "Squared error of the test split, summed over an image's values: of decoded means, and of draws.",
         generation.squared_error,
         quick=True,
     ),

@@ -135,7 +135,7 @@ def _scored(record: Record) -> Iterator[Html]:
 def _headline(row: Mapping[str, Any]) -> bool:
     kind, value = str(row["metric"]).partition("-")[0], row["value"]
     finite = isinstance(value, int | float) and math.isfinite(value)
-    return kind in ("squared_error", "fid") and finite
+    return finite and (kind == "fid" or (kind, row["of"]) == ("squared_error", "reconstructions"))
 
 
 def _picture(record: Record, stem: str) -> Html:

@@ -15,6 +15,7 @@ from sigmae.data import Dataset, load as load_data
 from sigmae.errors import unknown
 from sigmae.evaluation import COUNT, POINTS, QUICK
 from sigmae.files import digest
+from sigmae.objective import Objective
 from sigmae.report import read_evaluation
 from sigmae.runs import default_features, evaluate_run, is_evaluated, MAY_CHANGE, Observers, open_run, SILENT, train_run
 from sigmae.settings import DataConfig, TrainingConfig
@@ -75,15 +76,19 @@ class Cell:
 
     def config(self) -> RunConfig:
         """The configuration of the run."""
+        return self.configured(self.data)[0]
+
+    def configured(self, data: Dataset) -> tuple[RunConfig, Objective]:
+        """The configuration that the run has on these data, and its objective."""
         return configured(
-            self.data,
+            data,
             self.origin,
             self.method,
             latent_dim=self.latent_dim,
             network=self.network,
             settings=self.settings,
             training=self.training,
-        )[0]
+        )
 
     def folder(self, runs: Path) -> Path:
         """Where the run lies."""

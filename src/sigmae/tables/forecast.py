@@ -1,7 +1,7 @@
-"""A forecast of a plan: its runs, the data that they need, and their arithmetic, before anything is trained."""
+"""A forecast of a plan: its runs, the data that they need, and the time that they take, before anything is trained."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,6 @@ import torch
 from torch import nn, Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from sigmae.api import configured
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
 from sigmae.kernel_density import bank_size, KernelDensity
@@ -19,9 +18,9 @@ from sigmae.metrics.features import FEATURES
 from sigmae.model import Autoencoder
 from sigmae.objective import Objective
 from sigmae.propagations import Linearized, MonteCarlo, Propagation, SigmaPoints
-from sigmae.settings import DataConfig
 from sigmae.studies.cells import Cell, is_complete
 from sigmae.studies.rendering.words import plain
+from sigmae.tables.pace import seconds_of_steps, shape_of
 from sigmae.tables.plan import Plan
 
 BACKWARD = 2  # a backward pass computes twice what a forward pass does
@@ -32,8 +31,8 @@ SIDE, REPEATS = 2048, 3  # of the matrix product that tells how fast this machin
 class Group:
     """The runs of a plan on one data set: how many there are, how many are complete, and what they cost.
 
-    `operations` are the multiplications and additions of the networks' passes in training; None where the size of the
-    data is not known before they are there.
+    `operations` are the multiplications and additions of the networks' passes in training, `seconds` what its steps
+    take here; None where the size of the data is not known before they are there, or no step could be tried.
     """
 
     source: str
@@ -44,34 +43,55 @@ class Group:
     complete: int
     steps: int | None
     operations: int | float | None
+    seconds: float | None
 
 
 def forecast(plan: Plan, runs: Path) -> list[Group]:
-    """The groups of a plan by their data, in its order."""
+    """The groups of a plan by their data, in its order. A few steps of runs that are to be made are timed."""
     by_source: dict[str, list[Cell]] = {}
     for cell in plan.cells:
         by_source.setdefault(cell.source, []).append(cell)
-    return [group(plan, source, cells, runs) for source, cells in by_source.items()]
+    waiting = {source: to_do(plan, cells, runs) for source, cells in by_source.items()}
+    paces = paces_of([cell for cells in waiting.values() for cell in cells])
+    return [group(source, cells, waiting[source], paces) for source, cells in by_source.items()]
 
 
-def group(plan: Plan, source: str, cells: Sequence[Cell], runs: Path) -> Group:
-    """The forecast of the runs on one data set."""
+def to_do(plan: Plan, cells: Sequence[Cell], runs: Path) -> list[Cell]:
+    """The runs on one data set that are not complete."""
     where = found(cells[0])
     there = where.folder is not None or not where.advice  # what is built in has no folder
-    complete = [there and is_complete(cell, cell.folder(runs), plan.scoring) for cell in cells]
-    todo = [cell for cell, done in zip(cells, complete, strict=True) if not done]
-    costs = [cost(cell.without_seed) for cell in todo]
-    known = [one for one in costs if one is not None]
+    return [cell for cell in cells if not (there and is_complete(cell, cell.folder(runs), plan.scoring))]
+
+
+def paces_of(cells: Sequence[Cell]) -> dict[Cell, float]:
+    """The seconds of a step of every run without its seed, those that are most of the work tried first."""
+    work: dict[Cell, float] = {}
+    least: dict[Cell, float] = {}
+    for cell in (cell.without_seed for cell in cells):
+        if known := cost(cell):
+            steps, operations = known
+            work[cell] = work.get(cell, 0) + operations
+            least[cell] = operations / steps / speed() if steps else 0.0
+    order = sorted((cell for cell in least if least[cell]), key=lambda cell: -work[cell])
+    return seconds_of_steps({cell: least[cell] for cell in order})
+
+
+def group(source: str, cells: Sequence[Cell], waiting: Sequence[Cell], paces: Mapping[Cell, float]) -> Group:
+    """The forecast of the runs on one data set, of which some wait to be made."""
+    costs = [(cost(cell.without_seed), paces.get(cell.without_seed)) for cell in waiting]
+    known = [(*one, pace) for one, pace in costs if one is not None]
     whole = len(known) == len(costs)
+    seconds = [steps * pace for steps, _, pace in known if pace is not None]
     return Group(
         source,
-        where,
-        len({cell.without_seed for cell in cells}),
-        len({cell.training.seed for cell in cells}),
-        len(cells),
-        sum(complete),
-        sum(steps for steps, _ in known) if whole else None,
-        sum(operations for _, operations in known) if whole else None,
+        found(cells[0]),
+        labels=len({cell.without_seed for cell in cells}),
+        seeds=len({cell.training.seed for cell in cells}),
+        runs=len(cells),
+        complete=len(cells) - len(waiting),
+        steps=sum(steps for steps, _, _ in known) if whole else None,
+        operations=sum(operations for _, operations, _ in known) if whole else None,
+        seconds=float(sum(seconds)) if len(seconds) == len(costs) else None,
     )
 
 
@@ -88,18 +108,9 @@ def cost(cell: Cell) -> tuple[int, int | float] | None:
     """Steps and operations of a run; the data are not loaded, so that their size must be known."""
     if cell.source not in SIZES:
         return None
-    count, shape = SIZES[cell.source]
-    shape = shape if cell.image_size is None else (shape[0], cell.image_size, cell.image_size)
+    count, shape = SIZES[cell.source][0], shape_of(cell)
     blank = Split(torch.zeros(1, *shape))
-    config, objective = configured(
-        Dataset(cell.source, blank, blank, blank),
-        DataConfig(cell.source),
-        cell.method,
-        latent_dim=cell.latent_dim,
-        network=cell.network,
-        settings=cell.settings,
-        training=cell.training,
-    )
+    config, objective = cell.configured(Dataset(cell.source, blank, blank, blank))
     with torch.device("meta"):
         model = Autoencoder.build(config.model, objective=objective)
         encoder = operations(model.encoder, torch.zeros(1, *shape))
@@ -138,6 +149,7 @@ def points(propagation: Propagation, latent_dim: int) -> int | float:
     return 1
 
 
+@cache
 def speed() -> float:
     """Operations a second of a large matrix product on this machine."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,12 +171,19 @@ def least_seconds(groups: Sequence[Group]) -> int | float | None:
     return total / speed() if total else 0.0
 
 
+def likely_seconds(groups: Sequence[Group]) -> float | None:
+    """The time that the training takes here by timed steps; None where some could not be told."""
+    known = [group.seconds for group in groups if group.seconds is not None]
+    return float(sum(known)) if len(known) == len(groups) else None
+
+
 def forecast_record(plan: Plan, groups: Sequence[Group]) -> dict[str, Any]:
     """A forecast as JSON-like data."""
     return {
         "table": plan.definition.name,
         "scale": plan.scale,
         "least_seconds": least_seconds(groups),
+        "seconds": likely_seconds(groups),
         "groups": [
             {**asdict(group), "where": {"folder": folder_text(group), "advice": group.where.advice}} for group in groups
         ],
@@ -190,16 +209,27 @@ def forecast_lines(plan: Plan, groups: Sequence[Group]) -> Iterator[str]:
         yield f"  {group.where.advice or 'data: ' + (folder_text(group) or 'built in')}"
     if plan.scoring.features:
         yield f"features: {plan.scoring.features}, {FEATURES.get(plan.scoring.features, 'of a third party')}"
-    seconds = least_seconds(groups)
-    if seconds is not None and groups:
+    if told := training_time(groups):
         stopping = any(cell.training.patience for cell in plan.cells)
-        yield (
-            f"Training takes {duration(seconds)} at the least: the networks' arithmetic at the speed that a large "
-            "matrix product reaches here. Several times as long is usual; evaluation is not counted."
-            + (" Runs that stop early take less." if stopping else "")
-        )
+        yield told + (" Runs that stop early take less." if stopping else "")
     for sentence in plan.deviations:
         yield f"- {plain(sentence)}"
+
+
+def training_time(groups: Sequence[Group]) -> str:
+    """How long the training takes, in a sentence; "" where nothing is known or nothing is trained."""
+    least, likely = least_seconds(groups), likely_seconds(groups)
+    if not groups or least is None:
+        return ""
+    if likely is None:
+        return (
+            f"Training takes {duration(least)} at the least: the networks' arithmetic at the speed that a large "
+            "matrix product reaches here. Several times as long is usual; evaluation is not counted."
+        )
+    return (
+        f"Training takes about {duration(likely)} here, one run after the other, by a few steps that were timed on "
+        "random images; validation and evaluation are not counted."
+    )
 
 
 def duration(seconds: int | float) -> str:
