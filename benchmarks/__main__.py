@@ -27,6 +27,7 @@ class Options:
     toy: bool
     rounds: int
     clock: str
+    only: str
     out: Path
 
 
@@ -81,6 +82,7 @@ def parsed(arguments: list[str]) -> Options:
     parser.add_argument("--toy", action="store_true", help="sizes that show that all works; nothing is written")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="processor time where others work beside")
+    parser.add_argument("--only", default="", help="comparisons whose names hold this; the others' numbers stay")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -93,17 +95,20 @@ def main(arguments: list[str]) -> None:
     for name in chosen:
         found: list[dict[str, Any]] = []
         for comparison in comparisons(name, options.toy):
+            if options.only not in comparison.name:
+                continue
             outcome = measured(comparison, rounds=rounds, warmup=warmup, clock=options.clock)
             print(line(name, outcome), flush=True)
             found.append(record(name, outcome) | {"clock": options.clock} | machine())
             if not options.toy:
-                keep(options.out, name, found)
+                keep(options.out, name, found, whole=not options.only)
 
 
-def keep(path: Path, name: str, found: list[dict[str, Any]]) -> None:
-    """Write what a benchmark found in place of what it found before; the others stay."""
+def keep(path: Path, name: str, found: list[dict[str, Any]], *, whole: bool = True) -> None:
+    """Write what a benchmark found in place of all that it found before, or of the same comparisons alone."""
     old = json.loads(path.read_text()) if path.exists() else []
-    others = [one for one in old if one["benchmark"] != name]
+    again = {one["comparison"] for one in found}
+    others = [one for one in old if one["benchmark"] != name or not (whole or one["comparison"] in again)]
     path.write_text(json.dumps(sorted([*others, *found], key=lambda one: one["benchmark"]), indent=1) + "\n")
 
 

@@ -1,6 +1,9 @@
 """Memory: what torch holds at most within a run, above what it held before."""
 
+import os
 from itertools import accumulate
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler tells of its every start
 
 from torch.profiler import profile, ProfilerActivity
 

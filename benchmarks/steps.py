@@ -58,14 +58,14 @@ def loop_of(model: Autoencoder, data: Dataset, *, device: str = "cpu", **setting
 
 
 def training_step(model: Autoencoder, x: Float[Tensor, "batch *event"]) -> Run:
-    """Forward, backward and Adam on a batch, with freed memory kept as `train` does."""
+    """Forward, backward and Adam on a batch, with freed memory kept as `train` does; no gradients stay."""
     keep_memory()
     optimizer = Adam(model.parameters(), fused=True)
 
     def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
         model(x).loss.backward()
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     return step
 

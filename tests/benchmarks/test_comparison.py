@@ -143,6 +143,14 @@ def test_results_of_other_benchmarks_stay(tmp_path, monkeypatch, clock):
     assert {"commit", "processor", "threads", "gpu", "python", "torch", "clock"} <= rows[1].keys()
 
 
+@pytest.mark.parametrize(("only", "shares"), [("a comp", [0.5, 3.0, 4.0]), ("nothing", [2.0, 3.0, 4.0])])
+def test_of_a_benchmark_some_comparisons_may_be_run_again(tmp_path, monkeypatch, clock, only, shares):
+    path = tmp_path / "benchmarks.json"
+    old = [("seeds", "a comparison", 2.0), ("seeds", "another", 3.0), ("growth", "a comparison", 4.0)]
+    path.write_text(json.dumps([dict(zip(("benchmark", "comparison", "share"), row, strict=True)) for row in old]))
+    assert sorted(row["share"] for row in written(path, monkeypatch, clock, "seeds", "--only", only)) == shares
+
+
 def test_without_a_name_all_are_run(tmp_path, monkeypatch, clock):
     rows = written(tmp_path / "benchmarks.json", monkeypatch, clock)
     assert [row["benchmark"] for row in rows] == list(command.NAMES)

@@ -243,8 +243,9 @@ class Loop:
 
     def learn(self, indices: Tensor) -> None:
         """What a step does with its examples."""
+        moment = self.moment()
         for part in self.parts:
-            part.begin_step(self.moment())
+            part.begin_step(moment)
         x = scaled(self.images.index_select(0, indices).to(self.fabric.device))
         self.optimizer.zero_grad(set_to_none=True)  # first: the next CUDA graph lies where these gradients are
         with self.failures():
