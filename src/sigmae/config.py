@@ -165,9 +165,9 @@ def make_objective(config: Mapping[str, Mapping[str, Any]], trust: Sequence[str]
 
 
 def with_settings(objective: Objective, settings: Sequence[str]) -> Objective:
-    """The objective after `part.field=value` and `part=Type` settings, in order."""
+    """The objective after `part=Type` and `part.field=value` settings: types first, whose fields the others set."""
     config = {"bound": {"type": "Objective"}, **objective_config(objective)}
-    for setting in settings:
+    for setting in sorted(settings, key=lambda setting: "." in setting.partition("=")[0]):
         key, equals, value = setting.partition("=")
         axis, _, name = key.partition(".")
         if not equals or axis not in config:

@@ -3,13 +3,15 @@
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +38,20 @@ class PlainConsole(Console):
         return super().render_str(printable(text), **options)
 
 
+AT_ONCE = 1.0  # seconds within which a study tells of the runs that were complete before
+
+
+class TimeLeft(TimeRemainingColumn):
+    """The time to the end that a task names, else by its speed: runs are too long and too few to have a speed."""
+
+    def render(self, task: Task) -> Text:
+        if "end" not in task.fields or task.finished:
+            return super().render(task)
+        if (end := task.fields["end"]) is None:
+            return Text("-:--:--", style="progress.remaining")
+        return Text(str(timedelta(seconds=max(0, round(end - time.monotonic())))), style="progress.remaining")
+
+
 class Display:
     """Progress on standard error: a bar on a terminal, a line an epoch elsewhere; results on standard output."""
 
@@ -48,7 +64,7 @@ class Display:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TimeLeft(),
             TextColumn("{task.fields[terms]}", markup=False),
             console=self.console,
             transient=True,
@@ -142,18 +158,23 @@ class Display:
 
     def runs(self, total: int) -> Callable[[object, str], None]:
         """Follow the runs of a study, with the time left; returns what is to be told when one is finished."""
-        self.bar.reset(self.task, description="runs", total=total, terms="")
+        self.bar.reset(self.task, description="runs", total=total, terms="", end=None)
+        began, made = time.monotonic(), 0
 
         def finished(run: object, error: str) -> None:
-            name = str(run)
+            nonlocal made
+            name, now = str(run), time.monotonic()
+            made += now - began > AT_ONCE
             self.bar.update(self.task, advance=1, terms=printable(name))
+            left = total - self.bar.tasks[0].completed
+            self.bar.update(self.task, end=now + (now - began) / made * left if made else None)
             if error or not self.console.is_terminal:
                 self.console.print(f"{name}: {error or 'done'}")
 
         return finished
 
     def comparison(
-        self, study: "Study", tables: "Sequence[StudyTable]", failures: "Failures", out: Path, as_json: bool
+        self, study: "Study", tables: "Mapping[str, StudyTable]", failures: "Failures", out: Path, as_json: bool
     ) -> None:
         """Print the tables of a study, or its results as JSON."""
         if as_json:
@@ -166,7 +187,9 @@ class Display:
             from sigmae.studies.rendering import terminal
 
             console = wide_console()
-            for table in tables:
+            for place, table in tables.items():
+                if len(tables) > 1:
+                    console.print(Text(printable(place), "bold"), soft_wrap=True)
                 print(terminal(table, width=console.width, styled=sys.stdout.isatty()))
         self.console.print(f"tables: {out}")
 

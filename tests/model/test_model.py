@@ -234,3 +234,12 @@ def test_a_latent_size_below_one_is_refused(latent_dim):
 def test_an_unknown_method_names_the_nearest():
     with pytest.raises(SigmaeError, match=r"Unknown method 'rae-l3'\. Did you mean 'rae-l2'\?"):
         sigmae.fit(IMAGES, "rae-l3")
+
+
+def test_fields_are_set_in_the_type_that_is_chosen_whatever_the_order_of_settings():
+    from sigmae.config import objective_config, with_settings
+
+    settings = ["latent.weight=0.25", "latent=MMD"]
+    found = [objective_config(with_settings(recipes.vae(), order))["latent"] for order in (settings, settings[::-1])]
+    assert found[0] == found[1]
+    assert (found[0]["type"], found[0]["weight"]) == ("MMD", 0.25)

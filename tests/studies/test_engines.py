@@ -252,6 +252,10 @@ def test_an_error_without_words_is_still_an_error():
         ("here", {"workers": 2}, "takes no options"),
         ("processes", {"workers": 0}, "workers cannot be 0: give 1 or more"),
         ("processes", {"retries": -1}, "retries cannot be -1"),
+        ("processes", {"workers": "two"}, "In the engine's workers: 'two' cannot be read"),
+        ("processes", {"workers": 1.5}, "In the engine's workers: 1.5 cannot be read"),
+        ("slurm", {"minutes": "ten"}, "In the engine's minutes: 'ten' cannot be read"),
+        ("slurm", {"gpus": 0.5}, "In the engine's gpus: 0.5 cannot be read"),
     ],
 )
 def test_wrong_options_are_told(name, options, words):
@@ -264,6 +268,12 @@ def test_a_missing_extra_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, PACKAGES[name], None)
     with pytest.raises(SigmaeError, match=rf"pip install 'sigmae\[{name}\]'"):
         make_engine(name)
+
+
+def test_parameters_of_slurm_by_submitits_names_are_handed_on(tmp_path):
+    pytest.importorskip("submitit")
+    engine = make_engine("slurm", folder=tmp_path, cluster="local", minutes="5", slurm_account="lab", mem_gb=4)
+    assert (engine.minutes, engine.options) == (5, {"slurm_account": "lab", "mem_gb": 4})
 
 
 def test_slurm_options_that_submitit_does_not_take_are_told(tmp_path):

@@ -10,7 +10,7 @@ from sigmae.propagations import Linearized, Mean, MonteCarlo, SigmaPoints
 from sigmae.settings import TrainingConfig
 from sigmae.studies.cells import Cell
 from sigmae.tables import Choices, definition_of, plan_table
-from sigmae.tables.forecast import cost, duration, forecast, forecast_lines, forecast_record, points
+from sigmae.tables.forecast import cost, duration, forecast, forecast_lines, forecast_record, found, points
 from sigmae.tables.pace import seconds_of_steps, step_seconds
 
 PIXELS, LATENTS = 64, 2
@@ -130,6 +130,12 @@ def test_missing_data_are_told_with_their_files(tmp_path):
     assert "The files of mnist will be downloaded" in lines
     assert "celeba: 1 rows x 1 seeds, 0 of 1 runs complete" in lines
     assert not (tmp_path / "cells").exists()
+
+
+def test_data_of_the_hub_and_of_a_third_party_are_no_missing_paths():
+    assert found(Cell("hf:somebody/pictures", "ae")).advice.startswith("Fetched from the Hugging Face hub")
+    assert found(Cell("module:attribute", "ae")).advice == ""
+    assert found(Cell("./nowhere", "ae")).advice == "There is nothing at nowhere."
 
 
 @pytest.mark.usefixtures("nowhere")

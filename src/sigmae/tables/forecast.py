@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
+from sigmae.data.sources import HUB, PLUGIN
 from sigmae.kernel_density import bank_size, KernelDensity
 from sigmae.metrics.features import FEATURES
 from sigmae.model import Autoencoder
@@ -99,6 +100,12 @@ def found(cell: Cell) -> Whereabouts:
     """Where the data of a run are; a path is its own place."""
     if cell.source in DATASETS:
         return whereabouts(cell.source, None if cell.data_dir is None else Path(cell.data_dir))
+    if cell.source.startswith(HUB):
+        return Whereabouts(
+            None, "Fetched from the Hugging Face hub when needed; complete runs are not counted."
+        )
+    if PLUGIN.fullmatch(cell.source):
+        return Whereabouts(None, "")
     path = Path(cell.source)
     return Whereabouts(path if path.exists() else None, "" if path.exists() else f"There is nothing at {path}.")
 

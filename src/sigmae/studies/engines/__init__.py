@@ -1,8 +1,8 @@
 """Engines: where the cells of a study are run. Each is another's scheduler behind the same one method."""
 
-from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
+from sigmae.conversion import structure
 from sigmae.errors import SigmaeError, unknown
 from sigmae.studies.engines.engine import Engine, Finished, Task
 from sigmae.studies.engines.here import Here
@@ -16,14 +16,22 @@ ENGINES = {"here": Here, "processes": Processes, "ray": Ray, "slurm": Slurm}
 
 
 def make_engine(name: str, **options: Any) -> Engine:
-    """The engine of that name, with its own options."""
+    """The engine of that name, with its own options, which may be text.
+
+    `slurm` takes submitit's too, by their names: slurm_account, slurm_qos, mem_gb.
+    """
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
-    known = [field.name for field in fields(ENGINES[name])]
-    for option in options:
-        if not known:
+    kinds = get_type_hints(ENGINES[name])
+    own: dict[str, Any] = {}
+    for option, value in options.items():
+        if not kinds:
             raise SigmaeError(f"The engine {name} takes no options, got '{option}': leave it out.")
-        if option not in known:
-            raise unknown(f"option of the engine {name}", option, known)
-    engine: Engine = ENGINES[name](**options)
+        if name == "slurm" and (option.startswith("slurm_") or option == "mem_gb"):
+            own["options"] = {**own.get("options", {}), option: value}
+        elif option in kinds:
+            own[option] = structure(value, kinds[option], f"the engine's {option}")
+        else:
+            raise unknown(f"option of the engine {name}", option, kinds)
+    engine: Engine = ENGINES[name](**own)
     return engine
