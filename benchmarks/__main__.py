@@ -26,6 +26,7 @@ class Options:
     names: list[str]
     toy: bool
     rounds: int
+    warmup: int
     clock: str
     only: str
     out: Path
@@ -81,6 +82,7 @@ def parsed(arguments: list[str]) -> Options:
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], help="benchmarks; all if none is named")
     parser.add_argument("--toy", action="store_true", help="sizes that show that all works; nothing is written")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--warmup", type=int, default=2, help="rounds before those that count")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="processor time where others work beside")
     parser.add_argument("--only", default="", help="comparisons whose names hold this; the others' numbers stay")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> None:
     """Run what is asked for, and keep each number as soon as it is there."""
     options = parsed(arguments)
     chosen = options.names or list(NAMES)
-    rounds, warmup = (1, 0) if options.toy else (options.rounds, 2)
+    rounds, warmup = (1, 0) if options.toy else (options.rounds, options.warmup)
     for name in chosen:
         found: list[dict[str, Any]] = []
         for comparison in comparisons(name, options.toy):
