@@ -78,7 +78,7 @@ def test_vectors_are_sampled_as_an_array(sigmae, train, tmp_path):
     assert refused.status == 1
     assert ".npy" in refused.told
     evaluated = sigmae("evaluate", tmp_path / "run", "--metrics", "squared_error", "fid", "--json")
-    assert [row["metric"] for row in evaluated.json["rows"]] == ["squared_error"]
+    assert {row["metric"] for row in evaluated.json["rows"]} == {"squared_error"}
     assert "without fid: Distances between sets are measured in features of images" in evaluated.told
 
 
@@ -113,8 +113,10 @@ def test_the_training_split_can_stand_in(sigmae, copied):
         assert "the training split stands in" in ours[name]["protocol"]
         assert "stands in" not in before[name]["protocol"]
     assert 0 < ours["encoder_variance"]["value"] < 2
-    kept = json.loads((copied / "evaluation.json").read_text())["metrics"]
-    assert kept["squared_error"]["split"] == "train"
+    evaluation = json.loads((copied / "evaluation.json").read_text())
+    assert evaluation["metrics"]["squared_error"]["split"] == "train"
+    measured = [one for one in evaluation["measured"] if one["metric"] == "encoder_variance"]
+    assert [one["rows"] for one in measured] == [[before["encoder_variance"]], [ours["encoder_variance"]]]
 
 
 def test_the_classifier_names_its_numbers(sigmae, copied):
@@ -127,7 +129,7 @@ def test_the_classifier_names_its_numbers(sigmae, copied):
 
 def test_another_seed_is_another_evaluation(sigmae, copied):
     rows = sigmae("evaluate", copied, "--metrics", "squared_error", "--seed", "1", "--json").json["rows"]
-    assert [row["metric"] for row in rows] == ["squared_error"]
+    assert {row["metric"] for row in rows} == {"squared_error"}
 
 
 def test_a_metric_that_does_not_apply_is_told(sigmae, copied):

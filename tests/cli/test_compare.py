@@ -48,7 +48,8 @@ def test_the_tables_hold_the_means_of_the_runs(compare, tmp_path):
     formats = {f"table-digits.{suffix}" for suffix in ("md", "tex", "csv", "html")}
     assert {path.name for path in tables.iterdir()} == {"results.csv", *formats}
     with (tables / "results.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "squared_error"]
+        shown = ("squared_error", "reconstructions")
+        rows = [row for row in csv.DictReader(file) if (row["metric"], row["of"]) == shown]
     errors = [float(row["value"]) for row in rows if row["label"] == "vae"]
     runs = [
         json.loads((tmp_path / "cells" / row["run"].rsplit("/", 1)[-1] / "evaluation.json").read_text()) for row in rows
@@ -115,12 +116,39 @@ def test_another_metric_is_added_to_runs_that_are_there(compare, tmp_path):
         (("--methods", "vae", "--on", "moon"), "Unknown engine"),
         (("--methods", "vae", "--on", "processes", "--engine", "workers"), "name=value"),
         (("--methods", ","), "one method"),
+        (("--methods", "vae", "--metrics", "squared_eror"), "Unknown metric"),
+        (("--methods", "vae", "--densities", "gm10"), "Unknown density"),
+        (("--methods", "vae", "--inception-file", "absent.pt"), "There is no file absent.pt"),
+        (("--methods", "vae", "--columns", "squared_eror"), "Unknown column"),
+        (("--methods", "vae", "--columns", "fid-classifier"), "There is: fid-random"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(compare, arguments, told):
+def test_what_cannot_be_compared_is_refused(compare, arguments, told, tmp_path):
     answer = compare(*arguments)
     assert answer.status == 1
     assert told in answer.told
+    assert not (tmp_path / "cells").exists()
+
+
+def test_runs_that_all_fail_leave_their_tables_and_the_reason(compare, tmp_path):
+    answer = compare("--methods", "vae", "--lr", "1e30", "--columns", "squared_error", seeds=1)
+    assert answer.status == 1
+    assert "There is no number: every run failed." in answer.told
+    assert "failed" in answer.out
+    assert "| vae | failed |" in (tmp_path / "tables" / "table-digits.md").read_text()
+
+
+def test_every_data_set_has_its_titled_table(sigmae, images, tmp_path):
+    other = tmp_path / "other" / images.name
+    other.parent.mkdir()
+    other.write_bytes(images.read_bytes())
+    folders = ("--runs", tmp_path / "cells", "--out", tmp_path / "tables")
+    answer = sigmae(
+        "compare", f"{images},{other}", *COMMON, "--batch-size", 24, "--seeds", 1, "--methods", "ae", *folders
+    )
+    assert answer.status == 0, answer.err
+    assert len(list((tmp_path / "tables").glob("table-*images.npy*.md"))) == 2
+    assert f"\n{other}\n" in answer.out
 
 
 def test_a_study_has_a_seed_or_more(compare):

@@ -10,7 +10,7 @@ from torch import nn
 import sigmae
 from sigmae import Autoencoder, Delta, Mean, ModelConfig, Objective, SquaredError
 from sigmae.data import load, Split
-from sigmae.evaluation import evaluate, METRICS, Stages
+from sigmae.evaluation import evaluate, evaluate_stages, METRICS, Stages
 from sigmae.evaluation.disentangled import directions
 from sigmae.metrics.aggregate import gaussian_divergence
 from sigmae.metrics.features import load_features
@@ -55,6 +55,26 @@ def test_everything_that_applies_is_a_number(evaluations, method):
     without = {"decoder_variance", "disentanglement"}
     without |= {"linearized_log_likelihood"} if method == "vae" else set(STOCHASTIC)
     assert set(found.left_out) == without
+
+
+class Watched(Stages):
+    """Stages that note which settings are read."""
+
+    def __getattribute__(self, name):
+        if name in ("features", "densities", "count", "points"):
+            vars(self).setdefault("read", set()).add(name)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("method", ["vae", "rae-l2"])
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_depends_on_the_settings_that_it_names(models, digits, name, method):
+    stages = Watched(models[method], replace(digits, test=digits.test[:30]), load_features("random", digits), points=10)
+    stages.read.clear()  # what its own check read
+    done = evaluate_stages(stages, [name])
+    if done.rows:
+        assert stages.read == set(METRICS[name].settings)
+    assert stages.read <= set(METRICS[name].settings)
 
 
 def test_methods_without_a_likelihood_are_told_why_and_named_the_alternative(evaluations):

@@ -14,10 +14,15 @@ import sigmae
 from sigmae.data import load
 from sigmae.errors import SigmaeError
 from sigmae.report import write_report
-from sigmae.runs import read_rows
-from sigmae.tables.reproduction import facts
+from sigmae.runs import read_measured, read_rows
+from sigmae.studies.cells import Cell, Scoring
+from sigmae.studies.circumstances import facts
 
 GROUP = "Files of strangers"
+
+
+def told(run: Path) -> dict[str, str]:
+    return facts(Cell("digits", "vae"), run, Scoring())
 
 
 def changed_json(name: str, **changes: Any) -> Callable[[Path], None]:
@@ -68,8 +73,13 @@ FOUND: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
         changed_json("evaluation.json", rows=[{"metric": "a", "of": "b", "value": 1, "unit": 3}]),
         read_rows,
     ),
-    "features that are a text": (changed_json("evaluation.json", features="x"), facts),
-    "a machine without its versions": (changed_json("environment.json", packages={}), facts),
+    "settings that are a list": (
+        changed_json("evaluation.json", measured=[{"metric": "a", "settings": [], "rows": []}]),
+        read_measured,
+    ),
+    "a measurement that is a text": (changed_json("evaluation.json", measured=["a"]), read_measured),
+    "features that are a text": (changed_json("evaluation.json", features="x"), told),
+    "a machine without its versions": (changed_json("environment.json", packages={}), told),
     "an epoch nested too deep": (write("metrics.jsonl", b"[" * 100_000), write_report),
     "digits of an epoch": (write("metrics.jsonl", b'{"epoch": ' + b"9" * 5000 + b"}"), write_report),
     "an encrypted array": (marked_zip("a.npz", {8: b"\1"}), lambda run: load(run / "a.npz")),

@@ -19,10 +19,11 @@ from sigmae.data.idx import read_idx
 from sigmae.report import write_report
 from sigmae.report.record import read_record
 from sigmae.runs import read_rows, read_run
+from sigmae.studies.cells import Cell, Scoring
+from sigmae.studies.circumstances import facts
 from sigmae.studies.study import pictures_of
 from sigmae.tables import definition_of, plan_table
 from sigmae.tables.checks import defined
-from sigmae.tables.reproduction import facts
 
 GROUP = "Files of strangers"
 
@@ -63,7 +64,7 @@ def read_config(run: Path) -> None:
 
 def read_all(run: Path) -> None:
     write_report(run)
-    facts(run)
+    facts(Cell("digits", "vae"), run, Scoring())
     pictures_of(run)
     read_rows(run)
 

@@ -110,11 +110,13 @@ def test_names_of_columns(name, chosen):
     assert [column.of for column in tabulate(results, columns=[name]).columns] == chosen
 
 
-def test_unknown_columns_name_the_nearest():
-    with pytest.raises(SigmaeError, match=r"Unknown column 'squared_eror'. Did you mean 'squared_error'\?"):
-        tabulate(study(a=[1.0]), columns=["squared_eror"])
-    with pytest.raises(SigmaeError, match="Did you mean 'fid-classifier:gmm10'"):
-        tabulate(study(FID, a=[1.0]), columns=["fid-classifier:gmm100"])
+def test_a_column_that_no_run_has_is_empty():
+    table = tabulate(
+        study(a=[1.0]), columns=["elbo", "squared_error", "fid-random:gmm10"], failures={"b": "It diverged."}
+    )
+    assert table.columns == [Column("elbo", ""), ERROR, Column("fid-random", "gmm10")]
+    assert [set(cells) for cells in table.cells.values()] == [set(), {"a"}, set()]
+    assert tabulate([], columns=["elbo"]).labels == ()
 
 
 def test_the_headline():

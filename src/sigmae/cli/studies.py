@@ -102,9 +102,10 @@ def compare(
     from sigmae.console import Display
     from sigmae.evaluation import QUICK
     from sigmae.studies.cells import Cell, product_of, Scoring
+    from sigmae.studies.checks import check_columns, check_scoring
     from sigmae.studies.engines import make_engine
     from sigmae.studies.options import engine_options, variations
-    from sigmae.studies.study import require_cells, Study, write_tables
+    from sigmae.studies.study import file_name, require_cells, Study, write_tables
 
     if seeds < 1:
         raise SigmaeError(f"--seeds must be 1 or more, got {seeds}.")
@@ -122,8 +123,10 @@ def compare(
         inception_file=None if inception_file is None else str(inception_file),
         points=points,
     )
+    check_scoring(scoring)
+    check_columns(columns or (), scoring, cells)
     study = Study(cells, scoring, runs.absolute())
-    place_of_tables = out or Path("runs") / f"compare-{Path(sources[0]).stem.replace(':', '-')}"
+    place_of_tables = out or Path("runs") / f"compare-{file_name(sources[0])}"
     with Display() as display:
         failures = study.run(
             make_engine(on, **engine_options(engine or ())), display.runs(len(cells)), together=together

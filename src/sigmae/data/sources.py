@@ -97,6 +97,14 @@ def whereabouts(name: str, data_dir: str | Path | None = None) -> Whereabouts:
     return LOCATE[name](folder) if name in LOCATE else Whereabouts(None)
 
 
+def path_of(source: str) -> Path | None:
+    """The file or folder that `load` reads for this text, resolved; None where it reads something else."""
+    path = Path(source).expanduser()
+    if not source or source in DATASETS or source.startswith(HUB) or not os.path.exists(path):  # noqa: PTH110  # as below
+        return None
+    return path.resolve()
+
+
 def _from_text(
     source: str | Path,
     data_dir: Path | None,

@@ -5,15 +5,16 @@ Reconstructions of the validation split, samples of every density and points of 
 between random validation pairs are compared with the test split (RAE, appendix B).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sigmae.data import Dataset
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import decoder, disentangled, generation, latent, likelihood
 from sigmae.evaluation.pictures import pictures
-from sigmae.evaluation.rows import as_records, Evaluation, Row
+from sigmae.evaluation.rows import as_records, Evaluation, Measured, Row
 from sigmae.evaluation.stages import COUNT, POINTS, Stages, UNMEASURABLE
 from sigmae.metrics.features import Features
 from sigmae.model import Autoencoder
@@ -25,6 +26,7 @@ __all__ = [
     "POINTS",
     "QUICK",
     "Evaluation",
+    "Measured",
     "Metric",
     "Row",
     "Stages",
@@ -32,18 +34,25 @@ __all__ = [
     "evaluate",
     "evaluate_stages",
     "pictures",
+    "settings_of",
 ]
 
 Compute = Callable[[Stages], list[Row]]
+FEATURED = ("features", "densities", "count")
+SAMPLED = ("densities", "count")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How the rows of a metric are computed; `quick` ones are computed after every training."""
+    """How the rows of a metric are computed; `quick` ones are computed after every training.
+
+    `settings` are those of features, densities, count and points that its rows depend on.
+    """
 
     group: str
     description: str
     compute: Compute
+    settings: tuple[str, ...] = ()
     quick: bool = False
 
 
@@ -64,25 +73,34 @@ METRICS = {
         "generation",
         "Fréchet distance to the test split of reconstructions, samples per density, interpolations.",
         generation.fid,
+        FEATURED,
         quick=True,
     ),
-    "kid": Metric("generation", "Kernel distance of the same.", generation.kid),
+    "kid": Metric("generation", "Kernel distance of the same.", generation.kid, FEATURED),
     "prd": Metric(
-        "generation", "Precision and recall of distributions of the same: F8 and F1/8 by clusters.", generation.prd
+        "generation",
+        "Precision and recall of distributions of the same: F8 and F1/8 by clusters.",
+        generation.prd,
+        FEATURED,
     ),
     "precision_recall": Metric(
         "generation",
         "Improved precision and recall, density and coverage of the same, by neighbourhoods.",
         generation.precision_recall,
+        FEATURED,
     ),
     "memorisation": Metric(
-        "generation", "Whether samples are nearer to training images than held-out images are.", generation.copies
+        "generation",
+        "Whether samples are nearer to training images than held-out images are.",
+        generation.copies,
+        SAMPLED,
     ),
     "elbo": Metric("likelihood", "Evidence lower bound of test images.", likelihood.elbo),
     "log_likelihood": Metric(
         "likelihood",
         "Importance-sampled ln p(x) of test images, with and without its constant.",
         likelihood.log_likelihood,
+        ("points",),
     ),
     "linearized_log_likelihood": Metric(
         "likelihood",
@@ -90,15 +108,17 @@ METRICS = {
         likelihood.linearized_log_likelihood,
     ),
     "aggregate_divergence": Metric(
-        "latent", "KL of a Gaussian fit of held-out codes to the prior.", latent.aggregate_divergence
+        "latent", "KL of a Gaussian fit of held-out codes to the prior.", latent.aggregate_divergence, ("count",)
     ),
-    "energy_distance": Metric("latent", "Energy distance of held-out codes from the prior.", latent.energy),
-    "entropy": Metric("latent", "Entropy of whitened held-out codes by three estimators.", latent.entropy),
-    "mutual_information": Metric("latent", "Upper bound of I(x; z), leave-one-out.", latent.mutual_information),
+    "energy_distance": Metric("latent", "Energy distance of held-out codes from the prior.", latent.energy, ("count",)),
+    "entropy": Metric("latent", "Entropy of whitened held-out codes by three estimators.", latent.entropy, ("count",)),
+    "mutual_information": Metric(
+        "latent", "Upper bound of I(x; z), leave-one-out.", latent.mutual_information, ("count",)
+    ),
     "collapse": Metric("latent", "Collapsed latents, and the divergence of each from the prior.", latent.collapse),
     "active_units": Metric("latent", "How many latents vary with x.", latent.active),
     "encoder_variance": Metric("latent", "The variance of q(z|x), its mean.", latent.encoder_variance),
-    "holes": Metric("latent", "Samples of each density that fall where no codes are.", latent.holes),
+    "holes": Metric("latent", "Samples of each density that fall where no codes are.", latent.holes, SAMPLED),
     "smoothness": Metric("decoder", "Expected local smoothness and expected gap.", decoder.smoothness),
     "taylor": Metric("decoder", "Quality of the Taylor expansion, beside few samples, against many.", decoder.taylor),
     "gradient_variance": Metric(
@@ -141,7 +161,7 @@ def evaluate_stages(
 ) -> Evaluation:
     """`evaluate` of what the stages hold."""
     chosen = {name: metric_function(name, trust) for name in (METRICS if metrics is None else metrics)}
-    rows: list[Row] = []
+    measured: dict[str, list[Row]] = {name: [] for name in chosen}
     left_out: dict[str, str] = {}
     for name, compute in chosen.items():
         try:
@@ -153,12 +173,12 @@ def evaluate_stages(
             continue
         if not (isinstance(found, list) and all(isinstance(row, Row) for row in found)):
             raise SigmaeError(f"The metric '{name}' returns no list of sigmae.evaluation.Row: let it return one.")
-        rows += [row for row in found if row.is_finite]
+        measured[name] = [row for row in found if row.is_finite]
         if not found:
             left_out[name] = "There was nothing to measure, such as samples of a density that could be fitted."
         if broken := [f"{row.metric} of {row.of}" for row in found if not row.is_finite]:
             left_out[name] = f"Not finite: {', '.join(broken)}."
-    return Evaluation(rows, left_out, tuple(chosen))
+    return Evaluation(measured, left_out)
 
 
 def metric_function(name: str, trust: Sequence[str] | None = None) -> Compute:
@@ -170,3 +190,10 @@ def metric_function(name: str, trust: Sequence[str] | None = None) -> Compute:
         raise SigmaeError(f"The metric '{name}' cannot be called: name a function of Stages that returns rows.")
     compute: Compute = found
     return compute
+
+
+def settings_of(metric: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings of an evaluation that the rows of a metric depend on: of a third party's metric, all."""
+    if metric not in METRICS:
+        return dict(settings)
+    return {name: settings[name] for name in ("split", "seed", *METRICS[metric].settings)}

@@ -28,12 +28,30 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The rows of the metrics that apply, and for each of the others the sentence that says why it does not."""
+class Measured:
+    """The rows that one metric found, with the settings that it depends on."""
 
+    metric: str
+    settings: dict[str, Any]
     rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The rows that each metric found, and for those that do not apply the sentence that says why."""
+
+    found: dict[str, list[Row]]
     left_out: dict[str, str]
-    metrics: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that were asked for."""
+        return tuple(self.found)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all metrics."""
+        return [row for rows in self.found.values() for row in rows]
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the numbers by group."""

@@ -11,7 +11,7 @@ from sigmae.errors import SigmaeError
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 VERSION = 1
 # what an evaluation may have beside its rows
-FORM = {"metrics": dict, "features": dict, "left_out": dict, "pictures": list}
+FORM = {"metrics": dict, "features": dict, "left_out": dict, "pictures": list, "measured": list}
 MACHINE = {"commit", "gpu", "packages", "processor", "python", "threads"}
 
 

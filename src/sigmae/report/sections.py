@@ -41,7 +41,8 @@ def metrics(record: Record) -> Html:
     """Every measurement by group, what was left out, and what the measurements were made with."""
     if not record.measurements:
         return element("p", "This run has not been evaluated yet.")
-    rest = {key: value for key, value in record.evaluation.items() if key not in ("version", "rows", "left_out")}
+    shown = ("version", "rows", "left_out", "measured")  # elsewhere on the page, or no setting
+    rest = {key: value for key, value in record.evaluation.items() if key not in shown}
     return join(
         measurements(record.measurements),
         left_out(_mapping(record.evaluation.get("left_out"))),

@@ -2,7 +2,16 @@
 
 from sigmae.runs.environment import commit, environment, processor
 from sigmae.runs.evaluation import default_features, diagnose_run, evaluate_run
-from sigmae.runs.folder import is_evaluated, load_run, MAY_CHANGE, open_run, read_rows, read_run, run_data
+from sigmae.runs.folder import (
+    is_evaluated,
+    load_run,
+    MAY_CHANGE,
+    open_run,
+    read_measured,
+    read_rows,
+    read_run,
+    run_data,
+)
 from sigmae.runs.run import Run
 from sigmae.runs.training import ensure_densities, fit_densities, Observers, sample_run, SILENT, train_run
 
@@ -22,6 +31,7 @@ __all__ = [
     "load_run",
     "open_run",
     "processor",
+    "read_measured",
     "read_rows",
     "read_run",
     "run_data",

@@ -1,7 +1,8 @@
 """The evaluation and the diagnosis of a run."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,14 +10,24 @@ from sigmae import __version__
 from sigmae.data import Dataset
 from sigmae.diagnosis import diagnose, Diagnosis
 from sigmae.errors import SigmaeError
-from sigmae.evaluation import as_records, COUNT, evaluate_stages, Evaluation, pictures, POINTS, Stages
+from sigmae.evaluation import (
+    as_records,
+    COUNT,
+    evaluate_stages,
+    Evaluation,
+    Measured,
+    pictures,
+    POINTS,
+    settings_of,
+    Stages,
+)
 from sigmae.files import write_bytes, write_json
 from sigmae.metrics.features import load_features
 from sigmae.metrics.named import NamedFeatures
 from sigmae.model import Autoencoder
 from sigmae.report import read_evaluation, read_record, write_report
 from sigmae.runs.environment import commit
-from sigmae.runs.folder import check_writable, read_run
+from sigmae.runs.folder import check_writable, read_measured, read_run
 from sigmae.runs.training import ensure_densities, Observers, SILENT
 
 STAND_IN = "here the training split stands in for the test split"
@@ -52,33 +63,50 @@ def evaluate_run(
     stages = Stages(model, scored, chosen, densities, count, points, seed, folder / "cache", observers.stage)
     done = evaluate_stages(stages, metrics, trust)
     if split == "train":
-        done = replace(done, rows=[replace(row, protocol=f"{row.protocol}; {STAND_IN}") for row in done.rows])
+        told = {
+            metric: [replace(row, protocol=f"{row.protocol}; {STAND_IN}") for row in rows]
+            for metric, rows in done.found.items()
+        }
+        done = replace(done, found=told)
     if metrics and not done.rows:
         raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
     for name, content in pictures(stages, quick=metrics is not None, also=drawn).items():
         write_bytes(folder / "figures" / name, content)
-    write_json(folder / "evaluation.json", record_of(done, stages, folder / "evaluation.json", split, drawn))
+    settings = {
+        "features": None if chosen is None else features or default_features(data),
+        "densities": None if densities is None else list(densities),
+        "count": count,
+        "points": points,
+        "split": split,
+        "seed": seed,
+    }
+    write_json(folder / "evaluation.json", record_of(done, stages, folder, settings, drawn))
     write_report(folder)
     return done
 
 
-def record_of(done: Evaluation, stages: Stages, path: Path, split: str, drawn: Sequence[str]) -> dict[str, Any]:
-    """What evaluation.json holds: the rows computed now, and those of the same origin that were computed before."""
-    origin = {"version": 1, "seed": stages.seed, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
+def record_of(
+    done: Evaluation, stages: Stages, folder: Path, settings: Mapping[str, Any], drawn: Sequence[str]
+) -> dict[str, Any]:
+    """What evaluation.json holds: what was computed now, and what was before with the same weights and version.
+
+    `rows` are the latest ones of this seed; `measured` are those of every choice of settings, metric by metric.
+    """
+    path = folder / "evaluation.json"
+    origin = {"version": 1, "sigmae": __version__, "commit": commit(), "weights": stages.weights}
     old: dict[str, Any] = read_evaluation(path) if path.exists() else {}
     if any(old.get(name) != value for name, value in origin.items()):
         old = {}
+    before = read_measured(folder) if old else []
+    new = [Measured(metric, settings_of(metric, settings), rows) for metric, rows in done.found.items()]
+    measured = {json.dumps([one.metric, one.settings], sort_keys=True): asdict(one) for one in [*before, *new]}
+    if old.get("seed") != stages.seed:
+        old = {}
     rows = {(row["metric"], row["of"]): row for row in [*old.get("rows", []), *as_records(done.rows)]}
     features = {} if stages.features is None else {stages.features.name: getattr(stages.features, "details", {})}
-    settings = {
-        "features": None if stages.features is None else stages.features.name,
-        "densities": None if stages.densities is None else list(stages.densities),
-        "count": stages.count,
-        "points": stages.points,
-        "split": split,
-    }
     return {
         **origin,
+        "seed": stages.seed,
         "density": stages.model.own_density,
         "features": old.get("features", {}) | features,
         "metrics": old.get("metrics", {}) | dict.fromkeys(done.metrics, settings),
@@ -86,6 +114,7 @@ def record_of(done: Evaluation, stages: Stages, path: Path, split: str, drawn: S
         "left_out": {name: why for name, why in old.get("left_out", {}).items() if name not in done.metrics}
         | done.left_out,
         "rows": list(rows.values()),
+        "measured": list(measured.values()),
     }
 
 

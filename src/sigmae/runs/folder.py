@@ -8,7 +8,7 @@ from sigmae.config import differences, RunConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.errors import SigmaeError
-from sigmae.evaluation import Row
+from sigmae.evaluation import Measured, Row
 from sigmae.files import PART, read_json, refuse_links, remove_parts, write_json
 from sigmae.model import Autoencoder, load
 from sigmae.report import read_evaluation
@@ -59,6 +59,13 @@ def read_rows(folder: Path) -> list[Row]:
     path = folder / "evaluation.json"
     rows: list[Row] = structure(read_evaluation(path).get("rows"), list[Row], str(path))
     return rows
+
+
+def read_measured(folder: Path) -> list[Measured]:
+    """The rows that every metric of a run's evaluation.json found with every choice of settings; none in old files."""
+    path = folder / "evaluation.json"
+    measured: list[Measured] = structure(read_evaluation(path).get("measured", []), list[Measured], str(path))
+    return measured
 
 
 def is_evaluated(folder: Path) -> bool:

@@ -12,12 +12,23 @@ from sigmae.api import configured, Plan, plan
 from sigmae.config import RunConfig
 from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
+from sigmae.data.sources import path_of
 from sigmae.errors import unknown
-from sigmae.evaluation import COUNT, POINTS, QUICK
+from sigmae.evaluation import COUNT, POINTS, QUICK, Row, settings_of
 from sigmae.files import digest
 from sigmae.objective import Objective
 from sigmae.report import read_evaluation
-from sigmae.runs import default_features, evaluate_run, is_evaluated, MAY_CHANGE, Observers, open_run, SILENT, train_run
+from sigmae.runs import (
+    default_features,
+    evaluate_run,
+    is_evaluated,
+    MAY_CHANGE,
+    Observers,
+    open_run,
+    read_measured,
+    SILENT,
+    train_run,
+)
 from sigmae.settings import DataConfig, TrainingConfig
 
 OPTIONS = ("network", "latent_dim", "image_size", "limit")
@@ -66,8 +77,8 @@ class Cell:
 
     @property
     def origin(self) -> DataConfig:
-        """Where the data come from."""
-        return DataConfig(self.source, self.data_dir, self.image_size, self.limit)
+        """Where the data come from: a path by its one name, however it was given."""
+        return DataConfig(str(path_of(self.source) or self.source), self.data_dir, self.image_size, self.limit)
 
     @property
     def without_seed(self) -> "Cell":
@@ -97,8 +108,14 @@ class Cell:
 
 @cache
 def folder_name(cell: Cell) -> str:
-    """The hash of all in a cell's configuration that makes it another run; computed once in a process."""
+    """The hash of all in a cell's configuration that makes it another run; computed once in a process.
+
+    Files may come to hold other data, so their contents are part of it.
+    """
     config = as_json(cell.config())
+    if path_of(cell.source):
+        data = cell.data
+        config["fingerprints"] = [split.fingerprint for split in (data.train, data.validation, data.test)]
     for name in MAY_CHANGE:
         *path, last = name.split(".")
         parent = config
@@ -203,16 +220,31 @@ def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
     """Whether a run has all the numbers that are asked for, computed as asked for."""
     if not is_evaluated(folder) or not (folder / "model.safetensors").exists():
         return False
-    features = (scoring.features or default_features(cell.data)) if cell.data.is_image else None
-    densities = None if scoring.densities is None else list(scoring.densities)
-    wanted = {
-        "features": features,
-        "densities": densities,
+    drawn = read_evaluation(folder / "evaluation.json").get("pictures", [])
+    is_drawn = all(picture in drawn for picture in scoring.pictures)
+    return is_drawn and measured(cell, folder, scoring).keys() >= set(scoring.metrics)
+
+
+def measured(cell: Cell, folder: Path, scoring: Scoring) -> dict[str, list[Row]]:
+    """What those of the metrics that are asked for found which were computed as asked for, other studies' aside."""
+    settings = {
+        "features": (scoring.features or default_features(cell.data)) if cell.data.is_image else None,
+        "densities": None if scoring.densities is None else list(scoring.densities),
         "count": COUNT,
         "points": scoring.points,
         "split": scoring.split,
+        "seed": cell.training.seed,
     }
-    record = read_evaluation(folder / "evaluation.json")
-    known, drawn = record.get("metrics", {}), record.get("pictures", [])
-    is_drawn = all(picture in drawn for picture in scoring.pictures)
-    return is_drawn and all(known.get(metric) == wanted for metric in scoring.metrics)
+    known = read_measured(folder)
+    return {
+        metric: one.rows
+        for metric in scoring.metrics
+        for one in known
+        if (one.metric, one.settings) == (metric, settings_of(metric, settings))
+    }
+
+
+def rows_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Row]:
+    """The rows of a study in a run, in the order of its metrics."""
+    found = measured(cell, folder, scoring).values()
+    return list({(row.metric, row.of): row for rows in found for row in rows}.values())

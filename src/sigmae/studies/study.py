@@ -1,16 +1,18 @@
 """A study: cells that are run by an engine, and what is read from their folders afterwards."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from sigmae.errors import SigmaeError
-from sigmae.evaluation import COUNT
+from sigmae.evaluation import POINTS
 from sigmae.files import read_bytes, write_text
-from sigmae.report import read_environment, read_evaluation
-from sigmae.runs import read_rows
-from sigmae.studies.cells import Cell, is_complete, Scoring
+from sigmae.report import read_evaluation
+from sigmae.studies.cells import Cell, is_complete, rows_of, Scoring
+from sigmae.studies.circumstances import circumstances
 from sigmae.studies.engines import Engine
 from sigmae.studies.groups import complete_group, groups
 from sigmae.studies.rendering import latex, markdown, page, summary_csv
@@ -19,6 +21,8 @@ from sigmae.studies.table import by_data, OWN, Table, tabulate
 from sigmae.studies.tidy import write_results
 
 PICTURES = ("reconstructions", "interpolations")
+UNSAFE = re.compile(r"[^\w=+.-]+")  # in a file's name
+LONGEST = 60  # letters of data in a file's name
 
 Failures = dict[Cell, str]
 
@@ -40,21 +44,23 @@ class Study:
     ) -> Failures:
         """Complete the cells that are not yet; a sentence for each one that failed.
 
-        A cell that is complete is told to `finished` at once. With `together`, cells that are alike but for their
-        seeds are trained as one program where that can be, and are one task of the engine.
+        A cell that is complete is told to `finished` at once; cells that are one run end together. With `together`,
+        cells that are alike but for their seeds are trained as one program where that can be, and are one task of the
+        engine.
         """
-        waiting: dict[str, Cell] = {}
+        waiting: dict[str, list[Cell]] = {}
         for cell in self.cells:
             if self.is_complete(cell):
                 finished(cell, "")
             else:
-                waiting[cell.folder(self.runs).name] = cell
-        parts = groups(waiting.values()) if together else [(cell,) for cell in waiting.values()]
+                waiting.setdefault(cell.folder(self.runs).name, []).append(cell)
+        runs = [same[0] for same in waiting.values()]
+        parts = groups(runs) if together else [(cell,) for cell in runs]
         tasks = {part[0].folder(self.runs).name: part for part in parts}
         failures: Failures = {}
 
         def gather(name: str, error: str) -> None:
-            for cell in tasks[name]:
+            for cell in (cell for run in tasks[name] for cell in waiting[run.folder(self.runs).name]):
                 own = "" if self.is_complete(cell) else error
                 if own:
                     failures[cell] = own
@@ -88,7 +94,7 @@ def results_of(cell: Cell, folder: Path, scoring: Scoring) -> list[Result]:
     if not is_complete(cell, folder, scoring):
         return []
     own = read_evaluation(folder / "evaluation.json").get("density")
-    rows = read_rows(folder)
+    rows = rows_of(cell, folder, scoring)
     named = [(row.of, row) for row in rows] + [(OWN, row) for row in rows if row.of == own]
     return [
         Result(cell.label, cell.training.seed, row.metric, of, row.value, row.unit, str(folder), cell.details)
@@ -104,20 +110,19 @@ def pictures_of(folder: Path, others: Sequence[str] = ()) -> dict[str, bytes]:
     return {name: read_bytes(files[stem]) for name, stem in stems.items() if stem in files}
 
 
-def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, failures: Failures) -> list[Table]:
-    """Leave results.csv, and for every data set its table in every format, in a folder."""
+def write_tables(study: Study, out: Path, *, columns: Sequence[str] | None, failures: Failures) -> dict[str, Table]:
+    """Leave results.csv, and for every data set its table in every format, in a folder; the tables by data set."""
     results = study.results()
     write_results(out / "results.csv", results)
     parts = by_data(results)
-    tables = []
-    for place in dict.fromkeys(cell.place for cell in study.cells):
-        table = tabulate(parts.get(place, []), columns=columns, failures=failures_of(failures, place))
-        tables.append(table)
-        name, note = f"table-{file_name(place)}", footer(study, place)
+    tables = {}
+    for place, name in file_names(cell.place for cell in study.cells).items():
+        tables[place] = table = tabulate(parts.get(place, []), columns=columns, failures=failures_of(failures, place))
+        note = footer(study, place)
         for suffix, text in {"md": markdown, "tex": latex, "csv": summary_csv}.items():
-            write_text(out / f"{name}.{suffix}", text(table, note))
+            write_text(out / f"table-{name}.{suffix}", text(table, note))
         whole = page(table, note, title=f"Comparison on {place}", pictures=study.pictures(place))
-        write_text(out / f"{name}.html", whole)
+        write_text(out / f"table-{name}.html", whole)
     return tables
 
 
@@ -130,28 +135,35 @@ def failures_of(failures: Failures, place: str) -> dict[str, str]:
     return told
 
 
+def file_names(places: Iterable[str]) -> dict[str, str]:
+    """Parts of files' names by data set, each another."""
+    found: dict[str, str] = {}
+    for place in dict.fromkeys(places):
+        name, taken = file_name(place), {other.lower() for other in found.values()}
+        numbered = (f"{name}-{number}" for number in count(2))
+        found[place] = next(free for free in chain([name], numbered) if free.lower() not in taken)
+    return found
+
+
 def file_name(place: str) -> str:
-    """The data's name as a part of a file's."""
-    return Path(place).stem.replace(":", "-").replace(" ", "-")
+    """The data's name as a part of a file's: its last letters where it is long."""
+    return UNSAFE.sub("-", place).strip("-.")[-LONGEST:] or "data"
 
 
 def footer(study: Study, place: str) -> str:
-    """How the numbers came about: data, epochs, seeds, counts, versions, hardware."""
+    """How the numbers came about: data, epochs, seeds, what is not as usual, and the circumstances of all runs."""
     cells = [cell for cell in study.cells if cell.place == place]
     epochs = sorted({cell.training.epochs for cell in cells})
     seeds = sorted({cell.training.seed for cell in cells})
     told = f"{place}, epochs {', '.join(map(str, epochs))}, seeds {', '.join(map(str, seeds))}"
-    folders = [cell.folder(study.runs) for cell in cells if is_complete(cell, cell.folder(study.runs), study.scoring)]
-    if not folders:
+    done = [cell for cell in cells if study.is_complete(cell)]
+    if not done:
         return f"{told}; no run is complete."
-    environment = read_environment(folders[0] / "environment.json")
-    evaluations = [read_evaluation(folder / "evaluation.json") for folder in folders]
-    features = dict.fromkeys(str(name) for evaluation in evaluations for name in evaluation.get("features") or ())
-    return (
-        f"{told}; features {', '.join(features) or 'none'}, up to {COUNT:,} images in a distance; "
-        f"sigmae {environment['packages']['sigmae']}, torch {environment['packages']['torch']}, "
-        f"commit {environment['commit']}; {environment['gpu'] or environment['processor']}."
-    )
+    split, points = study.scoring.split, study.scoring.points
+    unusual = [f"evaluated on the {split} split"] if split != "test" else []
+    unusual += [f"{points:,} importance samples"] if points != POINTS else []
+    known = circumstances(done, study.runs, study.scoring)
+    return "; ".join([told, *unusual, *(f"{name} {value}" for name, value in known.items())]) + "."
 
 
 def require_cells(cells: Sequence[Cell]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from sigmae.errors import SigmaeError, unknown
+from sigmae.errors import SigmaeError
 from sigmae.report.words import feature_set, metric_kind
 from sigmae.studies import statistics
 from sigmae.studies.results import Result
@@ -101,17 +101,18 @@ def tabulate(
     """The table of a study's results, one row for each label in the order of their first appearance.
 
     `columns` name metrics ("squared_error", "fid") or metrics of something ("fid-classifier:gmm10"), each name for all
-    columns that it fits; None is a compact choice of squared error and Fréchet distances. `failures` are the sentences
-    of runs that failed, by label. Raises `SigmaeError` for unknown names, values that are not finite, two values of
-    one run, and for what must not be compared: results on several data sets, and columns in several sets of features.
+    columns that it fits, or for an empty one; None is a compact choice of squared error and Fréchet distances.
+    `failures` are the sentences of runs that failed, by label. Raises `SigmaeError` for values that are not finite, two
+    values of one run, and for what must not be compared: results on several data sets, and columns in several sets of
+    features.
     """
     values = values_by_column(results)
     chosen = headline(values) if columns is None else named(columns, list(values))
-    if len(features := sorted({feature_set(column.metric) for column in chosen} - {""})) > 1:
+    if len(features := sorted({feature_set(column.metric) for column in chosen if column in values} - {""})) > 1:
         raise SigmaeError(
             f"Columns in the features {' and '.join(features)} cannot be compared: name columns of one set of features."
         )
-    cells = {column: judged(values[column], column.direction) for column in chosen}
+    cells = {column: judged(values.get(column, {}), column.direction) for column in chosen}
     labels = dict.fromkeys([*(result.label for result in results), *(failures or {})])
     return Table(tuple(labels), cells, dict(failures or {}), own_densities(values))
 
@@ -170,12 +171,12 @@ def headline(values: Mapping[Column, Mapping[str, Values]]) -> list[Column]:
 
 
 def named(names: Sequence[str], known: Sequence[Column]) -> list[Column]:
-    """The columns that fit the names, in the names' order."""
+    """The columns that fit the names, in the names' order; for a name that none fits, a new one."""
     chosen: dict[Column, None] = {}
     for name in names:
-        if not (fitting := [column for column in known if name in column.names]):
-            raise unknown("column", name, {column.names[0] if ":" in name else column.metric for column in known})
-        chosen |= dict.fromkeys(fitting)
+        fitting = [column for column in known if name in column.names]
+        metric, _, of = name.partition(":")
+        chosen |= dict.fromkeys(fitting or [Column(metric, of)])
     return list(chosen)
 
 

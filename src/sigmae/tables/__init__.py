@@ -1,6 +1,5 @@
 """The tables of the five papers as data, and studies of one's own: measured beside published."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from sigmae.files import write_bytes, write_json, write_text
 from sigmae.runs import commit, processor
 from sigmae.studies.cells import Cell, is_complete
 from sigmae.studies.engines import Engine, make_engine
-from sigmae.studies.study import pictures_of, Study
+from sigmae.studies.study import pictures_of, Study, UNSAFE
 from sigmae.tables.bandwidths import bandwidths
 from sigmae.tables.charts import charts
 from sigmae.tables.checks import definition_of
@@ -29,8 +28,6 @@ __all__ = [
     "reproduce",
     "write_reproduction",
 ]
-
-UNSAFE = re.compile(r"[^\w=+.-]+")  # in a file's name
 
 
 def write_reproduction(found: Reproduction, plan: Plan, runs: Path, out: Path) -> None:

@@ -101,9 +101,7 @@ def found(cell: Cell) -> Whereabouts:
     if cell.source in DATASETS:
         return whereabouts(cell.source, None if cell.data_dir is None else Path(cell.data_dir))
     if cell.source.startswith(HUB):
-        return Whereabouts(
-            None, "Fetched from the Hugging Face hub when needed; complete runs are not counted."
-        )
+        return Whereabouts(None, "Fetched from the Hugging Face hub when needed; complete runs are not counted.")
     if PLUGIN.fullmatch(cell.source):
         return Whereabouts(None, "")
     path = Path(cell.source)

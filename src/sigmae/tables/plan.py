@@ -6,14 +6,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_type_hints
 
 from sigmae.conversion import structure
-from sigmae.densities import DENSITIES, FITS
 from sigmae.errors import SigmaeError, unknown
-from sigmae.evaluation import metric_function, POINTS, QUICK
-from sigmae.evaluation.pictures import GRIDS, QUICK_GRIDS
-from sigmae.metrics.features import FEATURES
-from sigmae.plugins import resolve
+from sigmae.evaluation import POINTS, QUICK
 from sigmae.settings import TrainingConfig
 from sigmae.studies.cells import Cell, Scoring
+from sigmae.studies.checks import check_scoring
 from sigmae.tables.definition import Definition, Options, RUN_OPTIONS, Scale
 from sigmae.tables.published import Number, Place, published_numbers
 from sigmae.tables.reading import filled
@@ -123,20 +120,6 @@ def measure_of(definition: Definition, place: Place) -> str:
     if left := re.search(r"{(.*?)}", measure):
         raise SigmaeError(f"The column '{place.column}' needs the word '{left[1]}' of the row '{place.row}': give it.")
     return measure
-
-
-def check_scoring(scoring: Scoring) -> None:
-    """Refuse names by which no run could be scored, before runs are made."""
-    for name in scoring.metrics:
-        metric_function(name)
-    if scoring.features:
-        resolve("features", scoring.features, FEATURES)
-    for name in scoring.densities or ():
-        if not any(re.fullmatch(pattern, name) for pattern in FITS):
-            raise unknown("density", name, DENSITIES)
-    for name in scoring.pictures:
-        if name not in (drawn := {**QUICK_GRIDS, **GRIDS}):
-            raise unknown("picture", name, drawn)
 
 
 def narrowed(kind: str, asked: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sigmae.errors import SigmaeError
-from sigmae.report import read_environment, read_evaluation
-from sigmae.report.words import feature_set, metric_kind
-from sigmae.runs import default_features, read_rows
+from sigmae.report.words import metric_kind
 from sigmae.studies import statistics
 from sigmae.studies.cells import is_complete
+from sigmae.studies.circumstances import circumstances
 from sigmae.studies.results import Result
 from sigmae.studies.statistics import Summary
 from sigmae.studies.study import Failures, results_of, Study
@@ -117,17 +116,14 @@ def values_of(plan: Plan, study: Study) -> dict[Place, list[float]]:
     found: dict[Place, list[float]] = {}
     for entry in plan.entries:
         for cell in entry.cells:
-            known = results[cell]
-            features = plan.scoring.features or (default_features(cell.data) if known else None)
-            if (value := measured_value(known, entry, features)) is not None:
+            if (value := measured_value(results[cell], entry)) is not None:
                 found.setdefault(entry.place, []).append(value)
     return found
 
 
-def measured_value(results: Sequence[Result], entry: Entry, features: str | None) -> float | None:
-    """What a run has for an entry in these features; None where the metric does not apply to it."""
-    comparable = [result for result in results if feature_set(result.metric) in ("", features)]
-    fitting = [result for result in comparable if entry.measure in Measure(result.metric, result.of).names]
+def measured_value(results: Sequence[Result], entry: Entry) -> float | None:
+    """What a run has for an entry; None where the metric does not apply to it."""
+    fitting = [result for result in results if entry.measure in Measure(result.metric, result.of).names]
     if len(fitting) > 1:
         names = ", ".join(f"{result.metric}:{result.of}" for result in fitting)
         raise SigmaeError(f"{entry.measure} fits {names}: name one of them.")
@@ -156,28 +152,7 @@ def circumstances_of(plan: Plan, study: Study) -> dict[str, str]:
         "data": ", ".join(dict.fromkeys(cell.place for cell, _ in done)),
         "evaluated on": f"the {plan.scoring.split} split",
     }
-    collected: dict[str, dict[str, None]] = {}
-    for _, folder in done:
-        for name, value in facts(folder).items():
-            if value:
-                collected.setdefault(name, {})[value] = None
-    return told | {name: ", ".join(values) for name, values in collected.items()}
-
-
-def facts(folder: Path) -> dict[str, str]:
-    """What is to be said of one run."""
-    environment = read_environment(folder / "environment.json")
-    evaluation = read_evaluation(folder / "evaluation.json")
-    counts = sorted({row.count for row in read_rows(folder)})
-    packages = environment["packages"]
-    return {
-        "features": ", ".join(map(str, evaluation.get("features") or ())),
-        "examples in a number": f"{counts[0]:,} to {counts[-1]:,}" if counts else "",
-        "trained at commit": str(environment["commit"] or ""),
-        "evaluated at commit": str(evaluation.get("commit") or ""),
-        "versions": f"sigmae {packages['sigmae']}, torch {packages['torch']}, Python {environment['python']}",
-        "hardware": str(environment["gpu"] or "") or f"{environment['processor']}, {environment['threads']} threads",
-    }
+    return told | circumstances([cell for cell, _ in done], study.runs, plan.scoring)
 
 
 def listed(numbers: set[int]) -> str:
