@@ -41,6 +41,7 @@ RESIDENT = 0.25  # of the bytes on disk
 ON_DISK = "images come from a .npy file, which is read into memory up to 256 MB and else stays on disk"
 RESULTS = Path(__file__).parents[1] / "results"
 STATUS = Path("/proc/self/status")
+ROOM = (0.7, 3.0)  # below and above the curves, where the legend is
 UNITS = {"seconds": "time", "bytes": "memory"}
 
 
@@ -232,8 +233,14 @@ def draw(axes: "Axes", lines: Mapping[str, Curve], ink: str) -> None:
         axes.plot(curve.sizes, curve.expected, color=colour, linewidth=1.2, linestyle="--")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_ylim(*[limit * factor for limit, factor in zip(axes.get_ylim(), ROOM, strict=True)])
+    sizes = sorted({size for curve in lines.values() for size in curve.sizes})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=45)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(lambda value, _: "")
     bare(axes, ink)
-    axes.legend(title="power of the size (expected)", frameon=False)
+    axes.legend(title="power of the size (expected)", frameon=False, loc="upper left")
 
 
 if __name__ == "__main__":
