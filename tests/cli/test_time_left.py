@@ -18,12 +18,18 @@ def left(display):
     return str(TimeLeft().render(display.bar.tasks[0]))
 
 
-def test_long_runs_have_a_time_left(clock):
+def followed(clock, runs, seconds):
+    """A display of ten runs, some of which have ended, one after the other."""
     display = Display(quiet=True)
     finished = display.runs(10)
-    for _ in range(2):
-        clock[0] += 40
+    for _ in range(runs):
+        clock[0] += seconds
         finished("a run", "")
+    return display, finished
+
+
+def test_long_runs_have_a_time_left(clock):
+    display, _ = followed(clock, 2, 40)
     assert left(display) == "0:05:20"
     clock[0] += 20
     assert left(display) == "0:05:00"
@@ -32,11 +38,7 @@ def test_long_runs_have_a_time_left(clock):
 
 
 def test_runs_that_were_complete_before_have_no_speed(clock):
-    display = Display(quiet=True)
-    finished = display.runs(10)
-    for _ in range(5):
-        clock[0] += 0.01
-        finished("complete before", "")
+    display, finished = followed(clock, 5, 0.01)
     assert left(display) == "-:--:--"
     clock[0] += 59.95
     finished("a run", "")

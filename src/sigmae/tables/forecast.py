@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sigmae.data import Dataset, Split, Whereabouts, whereabouts
 from sigmae.data.names import DATASETS, SIZES
-from sigmae.data.sources import HUB, PLUGIN
+from sigmae.data.sources import HUB, path_of, PLUGIN
 from sigmae.kernel_density import bank_size, KernelDensity
 from sigmae.metrics.features import FEATURES
 from sigmae.model import Autoencoder
@@ -104,8 +104,8 @@ def found(cell: Cell) -> Whereabouts:
         return Whereabouts(None, "Fetched from the Hugging Face hub when needed; complete runs are not counted.")
     if PLUGIN.fullmatch(cell.source):
         return Whereabouts(None, "")
-    path = Path(cell.source)
-    return Whereabouts(path if path.exists() else None, "" if path.exists() else f"There is nothing at {path}.")
+    path = path_of(cell.source)
+    return Whereabouts(path, "" if path else f"There is nothing at {Path(cell.source)}.")
 
 
 @cache
