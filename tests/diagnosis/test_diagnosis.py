@@ -83,10 +83,11 @@ def test_a_plain_autoencoder_has_holes_where_the_prior_is_sampled(runs):
 
 @pytest.mark.slow
 def test_a_mixture_with_a_component_for_each_image_copies(runs):
-    found = diagnosed(runs("plain"), density="gmm1000")
-    assert [finding.name for finding in found.findings] == ["memorisation"]
-    assert found.findings[0].evidence["nearer_than_held_out"] > 0.9
-    assert found.findings[0].remedy.endswith("--density gmm10")
+    found = {finding.name: finding for finding in diagnosed(runs("plain"), density="gmm1000").findings}
+    copies = found.pop("memorisation")
+    assert set(found) <= {"prior-mismatch"}  # it samples better or worse than gmm10, as the training went
+    assert copies.evidence["nearer_than_held_out"] > 0.9
+    assert copies.remedy.endswith("--density gmm10")
     assert "memorisation" in diagnosed(runs("plain"), density="gmm10").fine
 
 
