@@ -210,14 +210,16 @@ class Gaussian(Likelihood):
     def distortion(
         self, outputs: Float[Tensor, "points batch *any"], x: Float[Tensor, "batch *event"]
     ) -> Float[Tensor, "points batch"]:
-        if not isinstance(self.variance, str):  # by numbers, without tensors that hold one each
-            constant = 0.5 * x[0].numel() * (LOG_2_PI + math.log(self.variance))
-            return squared_error(outputs, x) / (2 * self.variance) + constant
-        mean, variance = self.split(outputs)
-        if variance.numel() == 1:
-            value = variance.reshape(())
-            return squared_error(mean, x) / (2 * value) + 0.5 * x[0].numel() * (LOG_2_PI + value.log())
-        return 0.5 * ((mean - x).square() / variance + variance.log() + LOG_2_PI).flatten(2).sum(-1)
+        variance: float | Tensor
+        logarithm: float | Tensor
+        if isinstance(self.variance, str):
+            mean, found = self.split(outputs)
+            if found.numel() > 1:
+                return 0.5 * ((mean - x).square() / found + found.log() + LOG_2_PI).flatten(2).sum(-1)
+            variance, logarithm = found.reshape(()), found.log().reshape(())
+        else:  # by numbers, without tensors that hold one each
+            mean, variance, logarithm = outputs, self.variance, math.log(self.variance)
+        return squared_error(mean, x) / (2 * variance) + 0.5 * x[0].numel() * (LOG_2_PI + logarithm)
 
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The reconstruction term: the mean distortion, with the covariance of linearized points if there is one."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
@@ -10,12 +11,15 @@ from torch import nn
 import sigmae
 from sigmae import Autoencoder, Delta, Mean, ModelConfig, Objective, SquaredError
 from sigmae.data import load, Split
+from sigmae.densities import DENSITIES
 from sigmae.evaluation import evaluate, evaluate_stages, METRICS, Stages
+from sigmae.evaluation.catalogue import DENSITY
 from sigmae.evaluation.disentangled import directions
 from sigmae.metrics.aggregate import gaussian_divergence
 from sigmae.metrics.features import load_features
 from sigmae.metrics.likelihood import elbo, log_likelihood
 from sigmae.metrics.smoothness import expected_local_smoothness
+from sigmae.report.words import metric_kind
 
 STOCHASTIC = ("elbo", "log_likelihood", "collapse", "encoder_variance", "taylor", "gradient_variance")
 
@@ -55,6 +59,10 @@ def test_everything_that_applies_is_a_number(evaluations, method):
     without = {"decoder_variance", "disentanglement"}
     without |= {"linearized_log_likelihood"} if method == "vae" else set(STOCHASTIC)
     assert set(found.left_out) == without
+    for name, rows in found.found.items():
+        for row in rows:
+            forms = METRICS[name].rows[metric_kind(row.metric)]
+            assert any(row.of in DENSITIES if form == DENSITY else fnmatchcase(row.of, form) for form in forms)
 
 
 class Watched(Stages):

@@ -1,7 +1,7 @@
 """A run: a folder with everything about one trained model, that the same command continues."""
 
 from sigmae.runs.environment import commit, environment, processor
-from sigmae.runs.evaluation import default_features, diagnose_run, evaluate_run
+from sigmae.runs.evaluation import default_features, diagnose_run, evaluate_run, evaluation_settings
 from sigmae.runs.folder import (
     is_evaluated,
     load_run,
@@ -26,6 +26,7 @@ __all__ = [
     "ensure_densities",
     "environment",
     "evaluate_run",
+    "evaluation_settings",
     "fit_densities",
     "is_evaluated",
     "load_run",

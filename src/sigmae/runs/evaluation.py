@@ -72,17 +72,30 @@ def evaluate_run(
         raise SigmaeError(" ".join(f"{name}: {reason}" for name, reason in done.left_out.items()))
     for name, content in pictures(stages, quick=metrics is not None, also=drawn).items():
         write_bytes(folder / "figures" / name, content)
-    settings = {
-        "features": None if chosen is None else features or default_features(data),
+    settings = evaluation_settings(data, features, densities, count, points, split, seed)
+    write_json(folder / "evaluation.json", record_of(done, stages, folder, settings, drawn))
+    write_report(folder)
+    return done
+
+
+def evaluation_settings(
+    data: Dataset,
+    features: str | None = None,
+    densities: Sequence[str] | None = None,
+    count: int = COUNT,
+    points: int = POINTS,
+    split: Literal["test", "train"] = "test",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The settings of `evaluate_run` as evaluation.json keeps them, features by their name."""
+    return {
+        "features": (features or default_features(data)) if data.is_image else None,
         "densities": None if densities is None else list(densities),
         "count": count,
         "points": points,
         "split": split,
         "seed": seed,
     }
-    write_json(folder / "evaluation.json", record_of(done, stages, folder, settings, drawn))
-    write_report(folder)
-    return done
 
 
 def record_of(

@@ -14,13 +14,13 @@ from sigmae.conversion import as_json, structure
 from sigmae.data import Dataset, load as load_data
 from sigmae.data.sources import path_of
 from sigmae.errors import unknown
-from sigmae.evaluation import COUNT, POINTS, QUICK, Row, settings_of
+from sigmae.evaluation import POINTS, QUICK, Row, settings_of
 from sigmae.files import digest
 from sigmae.objective import Objective
 from sigmae.report import read_evaluation
 from sigmae.runs import (
-    default_features,
     evaluate_run,
+    evaluation_settings,
     is_evaluated,
     MAY_CHANGE,
     Observers,
@@ -227,14 +227,14 @@ def is_complete(cell: Cell, folder: Path, scoring: Scoring) -> bool:
 
 def measured(cell: Cell, folder: Path, scoring: Scoring) -> dict[str, list[Row]]:
     """What those of the metrics that are asked for found which were computed as asked for, other studies' aside."""
-    settings = {
-        "features": (scoring.features or default_features(cell.data)) if cell.data.is_image else None,
-        "densities": None if scoring.densities is None else list(scoring.densities),
-        "count": COUNT,
-        "points": scoring.points,
-        "split": scoring.split,
-        "seed": cell.training.seed,
-    }
+    settings = evaluation_settings(
+        cell.data,
+        scoring.features,
+        scoring.densities,
+        points=scoring.points,
+        split=scoring.split,
+        seed=cell.training.seed,
+    )
     known = read_measured(folder)
     return {
         metric: one.rows

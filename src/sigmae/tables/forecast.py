@@ -52,14 +52,14 @@ def forecast(plan: Plan, runs: Path) -> list[Group]:
     by_source: dict[str, list[Cell]] = {}
     for cell in plan.cells:
         by_source.setdefault(cell.source, []).append(cell)
-    waiting = {source: to_do(plan, cells, runs) for source, cells in by_source.items()}
+    places = {source: found(cells[0]) for source, cells in by_source.items()}
+    waiting = {source: to_do(plan, cells, places[source], runs) for source, cells in by_source.items()}
     paces = paces_of([cell for cells in waiting.values() for cell in cells])
-    return [group(source, cells, waiting[source], paces) for source, cells in by_source.items()]
+    return [group(source, places[source], cells, waiting[source], paces) for source, cells in by_source.items()]
 
 
-def to_do(plan: Plan, cells: Sequence[Cell], runs: Path) -> list[Cell]:
+def to_do(plan: Plan, cells: Sequence[Cell], where: Whereabouts, runs: Path) -> list[Cell]:
     """The runs on one data set that are not complete."""
-    where = found(cells[0])
     there = where.folder is not None or not where.advice  # what is built in has no folder
     return [cell for cell in cells if not (there and is_complete(cell, cell.folder(runs), plan.scoring))]
 
@@ -77,7 +77,9 @@ def paces_of(cells: Sequence[Cell]) -> dict[Cell, float]:
     return seconds_of_steps({cell: least[cell] for cell in order})
 
 
-def group(source: str, cells: Sequence[Cell], waiting: Sequence[Cell], paces: Mapping[Cell, float]) -> Group:
+def group(
+    source: str, where: Whereabouts, cells: Sequence[Cell], waiting: Sequence[Cell], paces: Mapping[Cell, float]
+) -> Group:
     """The forecast of the runs on one data set, of which some wait to be made."""
     costs = [(cost(cell.without_seed), paces.get(cell.without_seed)) for cell in waiting]
     known = [(*one, pace) for one, pace in costs if one is not None]
@@ -85,7 +87,7 @@ def group(source: str, cells: Sequence[Cell], waiting: Sequence[Cell], paces: Ma
     seconds = [steps * pace for steps, _, pace in known if pace is not None]
     return Group(
         source,
-        found(cells[0]),
+        where,
         labels=len({cell.without_seed for cell in cells}),
         seeds=len({cell.training.seed for cell in cells}),
         runs=len(cells),

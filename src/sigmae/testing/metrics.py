@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sigmae.densities import density_tensors
-from sigmae.evaluation import as_records, metric_function, Stages
+from sigmae.evaluation import as_records, Stages
+from sigmae.evaluation.catalogue import metric_function
 from sigmae.evaluation.stages import UNMEASURABLE
 from sigmae.latent_regularizers import KL, SquaredNorm
 from sigmae.likelihoods import Gaussian, SquaredError
