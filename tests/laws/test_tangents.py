@@ -115,7 +115,14 @@ def test_a_function_without_a_rule_gives_the_same_in_training_mode(kind, name):
     opaque = type("Opaque", (nn.Sequential,), {"forward": lambda self, inputs: self[0](inputs)})(network)
     torch.testing.assert_close(jacobian_columns(network, z), jacobian_columns(opaque, z))
     rows, t = torch.tensor([4, 0]), torch.randn(2, 2, LATENT, dtype=F64)
-    torch.testing.assert_close(decode_and_push(network, z, t, rows), decode_and_push(opaque, z, t, rows))
+    found, expected = decode_and_push(network, z, t, rows), decode_and_push(opaque, z, t, rows)
+    torch.testing.assert_close(found, expected)
+    draw = [torch.randn_like(values) for values in found]  # the same of outputs and columns, whatever their path
+    gradients = [
+        torch.autograd.grad([(a * b).sum() for a, b in zip(passed, draw, strict=True)], list(network.parameters()))
+        for passed in (found, expected)
+    ]
+    torch.testing.assert_close(*gradients)
 
 
 def test_a_diagonal_is_a_matrix_of_tangents_wherever_the_first_product_is():
