@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import nn, Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
 from sigmae.joint import averaged
@@ -73,7 +73,8 @@ def squared_error(
     outputs: Float[Tensor, "points batch *event"], x: Float[Tensor, "batch *event"]
 ) -> Float[Tensor, "points batch"]:
     """||x - x_hat||², summed over the event."""
-    return (outputs - x).square().flatten(2).sum(-1)
+    errors = mse_loss(outputs, x.expand_as(outputs), reduction="none")  # one pass, where a square takes two
+    return errors.sum(list(range(2, errors.ndim)))
 
 
 @dataclass(eq=False)
@@ -95,7 +96,7 @@ class SquaredError(Likelihood):
     def distortion(
         self, outputs: Float[Tensor, "points batch *event"], x: Float[Tensor, "batch *event"]
     ) -> Float[Tensor, "points batch"]:
-        scale = self.weight if self.reduction == "sum" else self.weight / x[0].numel()
+        scale = self.weight if self.reduction == "sum" else self.weight / math.prod(x.shape[1:])
         return scale * squared_error(outputs, x)
 
 
@@ -219,7 +220,7 @@ class Gaussian(Likelihood):
             variance, logarithm = found.reshape(()), found.log().reshape(())
         else:  # by numbers, without tensors that hold one each
             mean, variance, logarithm = outputs, self.variance, math.log(self.variance)
-        return squared_error(mean, x) / (2 * variance) + 0.5 * x[0].numel() * (LOG_2_PI + logarithm)
+        return squared_error(mean, x) / (2 * variance) + 0.5 * math.prod(x.shape[1:]) * (LOG_2_PI + logarithm)
 
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The reconstruction term: the mean distortion, with the covariance of linearized points if there is one."""

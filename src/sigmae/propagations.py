@@ -32,7 +32,9 @@ class DecodedPoints:
 
     def average(self, values: Float[Tensor, "points batch *rest"]) -> Float[Tensor, "batch *rest"]:
         """The weighted mean of a quantity over the points."""
-        return values.mean(0) if self.weights is None else torch.tensordot(self.weights, values, 1)
+        if self.weights is not None:
+            return torch.tensordot(self.weights, values, 1)
+        return values.mean(0) if len(values) > 1 else values.squeeze(0)
 
     @property
     def draw(self) -> Float[Tensor, "batch latent"]:
@@ -85,7 +87,7 @@ def require_spread(part: Propagation, objective: "Objective", does: str) -> None
 def decode_points(decode: Decoder, latents: Float[Tensor, "points batch latent"]) -> DecodedPoints:
     """Decode every point of every example as one large batch."""
     outputs = decode(latents.flatten(0, 1))
-    return DecodedPoints(latents, outputs.unflatten(0, latents.shape[:2]))
+    return DecodedPoints(latents, outputs.view(latents.shape[:2] + outputs.shape[1:]))
 
 
 @dataclass(eq=False)
