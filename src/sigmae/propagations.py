@@ -32,9 +32,9 @@ class DecodedPoints:
 
     def average(self, values: Float[Tensor, "points batch *rest"]) -> Float[Tensor, "batch *rest"]:
         """The weighted mean of a quantity over the points."""
-        if self.weights is not None:
-            return torch.tensordot(self.weights, values, 1)
-        return values.mean(0) if len(values) > 1 else values.squeeze(0)
+        if len(values) == 1:
+            return values[0]
+        return values.mean(0) if self.weights is None else torch.tensordot(self.weights, values, 1)
 
     @property
     def draw(self) -> Float[Tensor, "batch latent"]:

@@ -130,6 +130,18 @@ def test_what_cannot_be_compared_is_refused(compare, arguments, told, tmp_path):
     assert not (tmp_path / "cells").exists()
 
 
+@pytest.mark.parametrize(("there", "told"), [(False, "There is no file"), (True, "is not the Inception network")])
+def test_the_inception_network_is_wanted_before_anything_is_trained(sigmae, tmp_path, monkeypatch, there, told):
+    file = tmp_path / "network.pt"
+    file.write_bytes(b"another") if there else None
+    monkeypatch.setenv("SIGMAE_INCEPTION", str(file))
+    folders = ("--runs", tmp_path / "cells", "--out", tmp_path / "tables")
+    answer = sigmae("compare", "digits", "--methods", "vae", "--features", "inception", *folders)
+    assert answer.status == 1
+    assert told in answer.told
+    assert not list((tmp_path / "cells").glob("*"))
+
+
 def test_runs_that_all_fail_leave_their_tables_and_the_reason(compare, tmp_path):
     answer = compare("--methods", "vae", "--lr", "1e30", "--columns", "squared_error", seeds=1)
     assert answer.status == 1

@@ -32,12 +32,19 @@ def inception_features(
     Its TorchScript file is `file`, else what SIGMAE_INCEPTION names, else the cached one, else fetched from
     `mirrors`. The file is code: one without the hash `sha256` is refused, not loaded.
     """
-    content = _checked(_inception_file(file, mirrors, sha256), sha256)
+    content = inception_code(file, mirrors=mirrors, sha256=sha256)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit: it is the form that the file has
         network = torch.jit.load(io.BytesIO(content), map_location=device).eval()
     details = {"fingerprint": sha256}
     return NamedFeatures("inception", lambda images: network(_rgb(images), return_features=True), details, device)
+
+
+def inception_code(
+    file: Path | None = None, *, mirrors: Sequence[str] = INCEPTION_MIRRORS, sha256: str = INCEPTION_SHA256
+) -> bytes:
+    """The content of the file, found as `inception_features` says, its hash checked."""
+    return _checked(_inception_file(file, mirrors, sha256), sha256)
 
 
 def _inception_file(file: Path | None, mirrors: Sequence[str], sha256: str) -> Path:

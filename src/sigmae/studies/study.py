@@ -10,6 +10,7 @@ from pathlib import Path
 from sigmae.errors import SigmaeError
 from sigmae.evaluation import POINTS
 from sigmae.files import read_bytes, write_text
+from sigmae.metrics.inception import inception_code
 from sigmae.report import read_evaluation
 from sigmae.studies.cells import Cell, is_complete, rows_of, Scoring
 from sigmae.studies.circumstances import circumstances
@@ -46,7 +47,6 @@ class Study:
 
         A cell that is complete is told to `finished` at once; cells that are one run end together. With `together`,
         cells that are alike but for their seeds are trained as one program where that can be, and are one task of the
-        engine.
         """
         waiting: dict[str, list[Cell]] = {}
         for cell in self.cells:
@@ -66,6 +66,8 @@ class Study:
                     failures[cell] = own
                 finished(cell, own)
 
+        if tasks and self.scoring.features == "inception":
+            inception_code(Path(self.scoring.inception_file) if self.scoring.inception_file else None)
         engine.run(
             {name: partial(complete_group, part, self.runs, self.scoring) for name, part in tasks.items()}, gather
         )
