@@ -166,8 +166,7 @@ def normalization(layer: _BatchNorm, inputs: Tensor, rows: Rows, slope: Tensor |
         precision, _ = InverseDeviation.apply(inputs, layer.eps)  # type: ignore[no-untyped-call]
     else:
         precision = (layer.running_var + layer.eps).rsqrt()
-    found = precision if layer.weight is None else precision * layer.weight
-    return outputs, times(slope, found.view(1, -1, *[1] * (inputs.ndim - 2)))
+    return outputs, times(slope, scale_of(layer, precision.view(1, -1, *[1] * (inputs.ndim - 2))))
 
 
 def rectified(layer: nn.ReLU, inputs: Tensor, rows: Rows, slope: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -200,7 +199,7 @@ def pointwise(layer: nn.Module, inputs: Tensor, rows: Rows, slope: Tensor | None
 class InverseDeviation(torch.autograd.Function):
     """(variance + eps)^(-1/2) of every channel of a batch, and its mean, as batch normalization computes them.
 
-    torch's own variance takes ten times as long where channels are last in memory.
+    torch's own variance takes far longer where channels are last in memory.
     """
 
     generate_vmap_rule = True
@@ -298,12 +297,11 @@ def fixed_statistics(statistics: Mapping[_BatchNorm, tuple[Tensor, Tensor]]) -> 
 
 def normalized(layer: _BatchNorm, mean: Tensor, variance: Tensor) -> Layer:
     """What the layer does with a mean and a variance."""
-    scale = scale_of(layer, variance)[0]
+    scale = scale_of(layer, (variance + layer.eps).rsqrt())[0]
     bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.view(scale.shape)
     return lambda inputs: (inputs - mean[0]) * scale + bias
 
 
-def scale_of(layer: _BatchNorm, variance: Float[Tensor, "1 channels *ones"]) -> Float[Tensor, "1 channels *ones"]:
-    """What the layer multiplies by at a variance."""
-    scale = (variance + layer.eps).rsqrt()
-    return scale if layer.weight is None else scale * layer.weight.view(variance.shape)
+def scale_of(layer: _BatchNorm, precision: Float[Tensor, "1 channels *ones"]) -> Float[Tensor, "1 channels *ones"]:
+    """What the layer multiplies by where one over the standard deviation is `precision`."""
+    return precision if layer.weight is None else precision * layer.weight.view(precision.shape)

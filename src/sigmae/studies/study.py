@@ -47,6 +47,7 @@ class Study:
 
         A cell that is complete is told to `finished` at once; cells that are one run end together. With `together`,
         cells that are alike but for their seeds are trained as one program where that can be, and are one task of the
+        engine. The Inception network's file is wanted before anything is trained.
         """
         waiting: dict[str, list[Cell]] = {}
         for cell in self.cells:
