@@ -122,7 +122,7 @@ class KernelDensity(LatentRegularizer):
             self.codes = self.upcoming
             self.upcoming = torch.cat([self.codes, gathered(q.mean.detach()).to(dtype)])[-count:]
         z = decoded.latents.flatten(0, 1).to(dtype)
-        return decoded.average(self.log_ratio(z).unflatten(0, decoded.latents.shape[:2])).mean()
+        return decoded.expectation(self.log_ratio(z).unflatten(0, decoded.latents.shape[:2]))
 
     def log_ratio(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
         """ln q(z) - ln N(z; 0, I), or log10 with the floors of the authors' code."""

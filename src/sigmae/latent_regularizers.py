@@ -134,7 +134,7 @@ class SquaredNorm(LatentRegularizer):
         return False
 
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
-        return decoded.average(decoded.latents.square().sum(-1)).mean()
+        return decoded.expectation(decoded.latents.square().sum(-1))
 
 
 @dataclass(eq=False)
@@ -148,7 +148,7 @@ class PlainNorm(LatentRegularizer):
 
     def measure(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         norms: Tensor = torch.linalg.vector_norm(decoded.latents, dim=-1)
-        return decoded.average(norms).mean()
+        return decoded.expectation(norms)
 
 
 @dataclass(eq=False)

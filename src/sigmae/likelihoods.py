@@ -66,7 +66,7 @@ class Likelihood(Part):
     def forward(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The reconstruction term: the mean distortion over points and batch, or that of the points' mean image."""
         scored = decoded.scored
-        return scored.average(self.distortion(scored.outputs, x)).mean()
+        return scored.expectation(self.distortion(scored.outputs, x))
 
 
 def squared_error(
@@ -253,7 +253,7 @@ class Gaussian(Likelihood):
         inside = shared.expand(1, 1, -1) if self.per == "dataset" else whole
         logarithms = positive((inside + floor) * (whole.shape[-1] / values)).log().mean(-1)
         best = 0.5 * values * (logarithms + LOG_2_PI + 1)
-        return best.mean() if self.per == "dataset" else decoded.average(best).mean()
+        return best.mean() if self.per == "dataset" else decoded.expectation(best)
 
     @torch.no_grad()
     def remember(self, variance: Float[Tensor, " values"], shape: Sequence[int]) -> None:

@@ -36,6 +36,10 @@ class DecodedPoints:
             return values[0]
         return values.mean(0) if self.weights is None else torch.tensordot(self.weights, values, 1)
 
+    def expectation(self, values: Float[Tensor, "points batch"]) -> Float[Tensor, ""]:
+        """The mean of a quantity over the points, by their weights, and over the batch."""
+        return values.mean() if self.weights is None else self.average(values).mean()
+
     @property
     def draw(self) -> Float[Tensor, "batch latent"]:
         """One point of every example, picked at random: what stands for a draw of q."""

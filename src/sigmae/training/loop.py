@@ -158,6 +158,7 @@ class Loop:
         )
         self.model = model
         self.parts: Sequence[Part] = list(model.objective.parts().values())
+        self.acting = [part for part in self.parts if type(part).begin_step is not Part.begin_step]
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
         wrapped, self.optimizer = fabric.setup(stepped, optimizer)
         self.wrapped = stepped if in_plain_floats(fabric) else wrapped
@@ -230,22 +231,20 @@ class Loop:
     def step(self, indices: Tensor) -> None:
         """One step of the model, and one of each opponent."""
         reseed(self.noise_seed(self.fabric.global_rank))
-        with self.sharing(len(indices)):
+        with self.sharing(len(indices)) if self.fabric.world_size > 1 else nullcontext():
             self.learn(indices)
 
     @contextmanager
     def sharing(self, size: int) -> Iterator[None]:
         """A step on a share of `size` examples, which is a part of that of all processes."""
-        process, processes = self.fabric.global_rank, self.fabric.world_size
-        alone = processes == 1 or self.config.compile
-        with sharing(process, processes), nullcontext() if alone else JointNoise(size, self.noise_seed()):
+        noise = nullcontext() if self.config.compile else JointNoise(size, self.noise_seed())
+        with sharing(self.fabric.global_rank, self.fabric.world_size), noise:
             yield
 
     def learn(self, indices: Tensor) -> None:
         """What a step does with its examples."""
-        moment = self.moment()
-        for part in self.parts:
-            part.begin_step(moment)
+        for part in self.acting:
+            part.begin_step(self.moment())
         x = scaled(self.images.index_select(0, indices).to(self.fabric.device))
         self.optimizer.zero_grad(set_to_none=True)  # first: the next CUDA graph lies where these gradients are
         with self.failures():
