@@ -129,7 +129,7 @@ class KernelDensity(LatentRegularizer):
         latent_dim, h = z.shape[1], self.width
         constant = latent_dim / 2 * math.log(2 * math.pi)  # which the code leaves out of q, p and their floors
         q = log_kernel_density(z, self.centres, h)
-        p = -z.square().sum(1) / 2 - constant
+        p = z.square().sum(1) / -2 - constant
         if self.floor is not None:
             q = torch.logaddexp(q, torch.full_like(q, log_floor(latent_dim, h, self.floor) - constant))
         if self.convention == "paper":
@@ -239,7 +239,7 @@ def log_kernel_density(
     count, latent_dim = bank.shape
     with torch.autocast(z.device.type, enabled=False):  # a distance by a matrix product needs all its digits
         kernels: Tensor = LogKernels.apply(z, bank, bandwidth)  # type: ignore[no-untyped-call]
-    return kernels - math.log(count) - latent_dim / 2 * math.log(2 * math.pi * bandwidth**2)
+    return kernels - (math.log(count) + latent_dim / 2 * math.log(2 * math.pi * bandwidth**2))
 
 
 class LogKernels(Function):

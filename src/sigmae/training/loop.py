@@ -29,6 +29,8 @@ from sigmae.tensors import finite
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
 from sigmae.training.compiled import compiled, failures_explained
+from sigmae.training.engine import in_plain_floats, make_fabric
+from sigmae.training.failures import remedy, torch_errors_told
 from sigmae.training.noise import JointNoise
 from sigmae.training.opponents import opponents
 from sigmae.training.processes import Agreement, check_shares, losses_told, not_shared
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 
 FLUSH_EVERY = 20  # steps between looks at the loss: looking makes a GPU wait
 CHECKPOINT_SECONDS = 20.0
-ONE_VALUE = "Expected more than 1 value per channel"  # as torch says it
-PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,6 @@ class Report:
 
 
 Observer = Callable[[Report], None]
-
-
-def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, nodes: int = 1) -> "Fabric":
-    """The engine: one device by default, several devices or machines by data-parallel training."""
-    from lightning_fabric import Fabric
-
-    for option, number in {"devices": devices, "nodes": nodes}.items():
-        if number < 1:
-            raise SigmaeError(f"{option} must be 1 or more, got {number}.")
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device != "auto" and not present[device]:
-        there = ", ".join(name for name, is_there in present.items() if is_there)
-        raise SigmaeError(f"There is no device '{device}' on this machine, or torch cannot use it. There is: {there}.")
-    if device in ("auto", "cuda") and 0 < torch.cuda.device_count() < devices:
-        raise SigmaeError(f"This machine has {torch.cuda.device_count()} CUDA devices, not {devices}.")
-    strategy = "ddp" if devices * nodes > 1 else "auto"
-    fabric = Fabric(
-        accelerator=device, devices=devices, num_nodes=nodes, precision=PRECISIONS[precision], strategy=strategy
-    )
-    fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]  # images keep 32 bits
-    return fabric
 
 
 def train(
@@ -111,14 +90,6 @@ def train(
             while loop.state.progress.epoch < config.epochs and not loop.out_of_patience():
                 loop.epoch(stop)
         return loop.end()
-
-
-def remedy(config: TrainingConfig) -> str:
-    """What to do where a batch does not fit into memory."""
-    return (
-        f"A step on {config.batch_size} images does not fit; what was saved is whole. Free some memory and repeat the "
-        "command, or take a smaller --batch-size, in another --out."
-    )
 
 
 def check_fit(model: Autoencoder, data: Dataset, config: TrainingConfig) -> None:
@@ -381,11 +352,6 @@ def examples(data: Dataset) -> str:
     return f"{len(data.train)} and {data.validation.fingerprint}"
 
 
-def in_plain_floats(fabric: "Fabric") -> bool:
-    """Whether one device computes in 32 bits, so that Fabric's wrapper of the model has nothing to do but take time."""
-    return fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"
-
-
 def run_epoch(loops: Sequence[Loop], step: Callable[[Sequence[Tensor]], None], stop: StopRequest) -> None:
     """The rest of the present epoch of one run, or of several that stand at the same step; `step` makes one of each.
 
@@ -406,25 +372,6 @@ def run_epoch(loops: Sequence[Loop], step: Callable[[Sequence[Tensor]], None], s
         loop.flush()
         loop.close_epoch()
     save_when_due(loops, stop)
-
-
-@contextmanager
-def torch_errors_told(loops: Sequence[Loop]) -> Iterator[None]:
-    """Tell in a sentence what stops these runs by an error of torch: matrices that diverged, and a batch of one."""
-    try:
-        yield
-    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        for loop in loops:
-            loop.flush()  # a term that was not finite before says more
-        what = f"the numbers of a matrix are not finite or too large ({str(error).partition(':')[0]} failed)"
-        raise loops[0].diverged(what, loops[0].state.progress.step + 1) from error
-    except ValueError as error:
-        if ONE_VALUE not in str(error):
-            raise
-        raise SigmaeError(
-            "Batch normalization compares the examples of a batch, and this network leaves one value of each: "
-            "use --batch-size 2 or more, for every process, or another --network."
-        ) from error
 
 
 def save_when_due(loops: Sequence[Loop], stop: StopRequest) -> None:

@@ -28,7 +28,9 @@ from sigmae.seeds import seeded
 from sigmae.settings import TrainingConfig
 from sigmae.signals import stop_on_signals, StopRequest
 from sigmae.training.allocator import keep_memory
-from sigmae.training.loop import check_fit, Loop, make_fabric, remedy, Report, run_epoch, torch_errors_told
+from sigmae.training.engine import make_fabric
+from sigmae.training.failures import remedy, torch_errors_told
+from sigmae.training.loop import check_fit, Loop, Report, run_epoch
 from sigmae.training.stacked import joined, stacked, Together
 from sigmae.training.state import Progress
 
