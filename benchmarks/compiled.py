@@ -1,6 +1,6 @@
 """A training step whose forward pass, loss and backward pass are generated code, against the step as it is.
 
-Both sides are our loop, with the same weights, batches and noise; the compiled one computes in 32 bits, then in bfloat16.
+Both sides are our loop, with the same weights, batches and noise; the compiled one in 32 bits, then in bfloat16.
 What is compiled is compiled before the clock starts. The toy captures the graphs and runs them without generating code,
 which takes half a minute for each.
 """
