@@ -15,6 +15,7 @@ from sigmae import (
     FullGaussian,
     Gaussian,
     KL,
+    Linearized,
     Mean,
     ModelConfig,
     MonteCarlo,
@@ -23,7 +24,8 @@ from sigmae import (
     SquaredError,
     Wasserstein2,
 )
-from sigmae.metrics.likelihood import elbo, linearized_log_likelihood, log_likelihood
+from sigmae.latent_regularizers import kl_to_prior
+from sigmae.metrics.likelihood import elbo, linearized_log_likelihood, log_likelihood, trained_bound
 from sigmae.posteriors import diagonal_gaussian
 
 VALUES, LATENT, VARIANCE = 7, 3, 0.3
@@ -403,3 +405,31 @@ def test_the_model_is_left_as_it_was(x):
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
     assert not first.requires_grad
+
+
+def test_the_trained_bound_is_minus_the_loss_whatever_the_batches():
+    objective = Objective(FullGaussian(), Linearized(gamma=1.0), Gaussian(VARIANCE), KL())
+    model, x = linear_model(1.3, objective), torch.randn(7, VALUES)
+    q, decoder = model.posterior(x), model.decoder.weight.detach().double()
+    spread = decoder @ q.covariance_matrix.detach().double() @ decoder.T + VARIANCE * torch.eye(VALUES)
+    likelihood = MultivariateNormal(model.decode(q.mean.detach()).double(), spread).log_prob(x.double())
+    bound = float((likelihood.mean() - kl_to_prior(q).mean()).detach())
+    assert trained_bound(model, x) == pytest.approx(bound, abs=ROUNDING)
+    assert trained_bound(model, x, batch_size=3) == pytest.approx(bound, abs=ROUNDING)
+    assert trained_bound(model, x) > float(elbo(model, x).mean())
+    assert model.training
+
+
+def test_the_trained_bound_of_a_vae_is_its_bound_by_one_draw():
+    model, x = linear_model(), torch.randn(2000, VALUES)
+    by_many = elbo(model, x, samples=10)
+    assert trained_bound(model, x) == pytest.approx(float(by_many.mean()), abs=SIGMAS * LATENT / math.sqrt(len(x)))
+    assert trained_bound(model, x, seed=1) == trained_bound(model, x, seed=1) != trained_bound(model, x, seed=2)
+
+
+def test_a_trained_bound_that_is_not_a_number_is_refused():
+    model = linear_model()
+    with torch.no_grad():
+        model.decoder.bias[0] = math.inf
+    with pytest.raises(SigmaeError, match="trained bound"):
+        trained_bound(model, torch.randn(3, VALUES))

@@ -82,6 +82,12 @@ METRICS = {
         SAMPLED,
     ),
     "elbo": Metric("likelihood", "Evidence lower bound of test images.", likelihood.elbo, {"elbo": IMAGES}),
+    "trained_bound": Metric(
+        "likelihood",
+        "Minus the loss that was trained, of test images: the objective's own bound.",
+        likelihood.trained_bound,
+        {"trained_bound": IMAGES},
+    ),
     "log_likelihood": Metric(
         "likelihood",
         "Importance-sampled ln p(x) of test images, with and without its constant.",

@@ -20,6 +20,15 @@ def elbo(stages: Stages) -> list[Row]:
     return [Row("elbo", "test images", float(values.mean()), "nats", len(values), protocol, error)]
 
 
+def trained_bound(stages: Stages) -> list[Row]:
+    """Minus the loss that was trained, which for a VAE is its bound."""
+    stages.tell("the loss that was trained")
+    images, unit = stages.data.test.images[:BOUNDED], "nats" if stages.model.objective.likelihood.is_density else ""
+    value = likelihood.trained_bound(stages.model, images, seed=stages.seed)
+    protocol = "minus the objective's loss, its weights included, on the first test images in batches of 100"
+    return [Row("trained_bound", "test images", value, unit, len(images), protocol)]
+
+
 def log_likelihood(stages: Stages) -> list[Row]:
     """The importance-sampled log marginal likelihood, and the negative one without its constant."""
     stages.tell(f"log-likelihood by {stages.points:,} samples for each image")

@@ -20,7 +20,7 @@ from sigmae.metrics.frechet import feature_statistics, FeatureStatistics, fid, f
 from sigmae.metrics.gradient_variance import gradient_variance
 from sigmae.metrics.images import squared_error, to_uint8
 from sigmae.metrics.kernel_distance import kernel_distance
-from sigmae.metrics.likelihood import elbo, linearized_log_likelihood, log_likelihood
+from sigmae.metrics.likelihood import elbo, linearized_log_likelihood, log_likelihood, trained_bound
 from sigmae.metrics.named import NamedFeatures
 from sigmae.metrics.neighbours import memorisation, nearest, neighbourhoods
 from sigmae.metrics.precision_recall import precision_recall_curve
@@ -66,6 +66,7 @@ __all__ = [
     "squared_error",
     "taylor_quality",
     "to_uint8",
+    "trained_bound",
     "traversal",
     "whitened_entropy",
 ]

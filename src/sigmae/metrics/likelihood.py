@@ -27,7 +27,7 @@ from sigmae.metrics.scoring import require_variance, scorer
 from sigmae.model import Autoencoder
 from sigmae.posteriors import factor_columns
 from sigmae.propagations import decode_points, DecodedPoints
-from sigmae.seeds import generator
+from sigmae.seeds import generator, seeded
 
 DECODED_AT_ONCE = 1 << 17  # numbers; the layers before may have fifty times as many
 DRAWN_AT_ONCE = 1000  # a fixed number, since a generator's normal draws depend on how many it is asked for
@@ -107,6 +107,21 @@ def elbo(
             distortion = sum((score.distortion(part.outputs, target).sum(0) for part in decoded), samples * left_out)
             values.append(-distortion / samples - kl_to_prior(q))
     return finite(torch.cat(values), "ELBO")
+
+
+def trained_bound(model: Autoencoder, images: Any, *, batch_size: int = 100, seed: int = 0) -> float:
+    """Minus the loss that training minimised, of the images in evaluation mode: what was trained for bounding them.
+
+    The mean over the images, in nats where p(x|z) is a density, higher is better. Of a VAE it is its ELBO by one
+    draw, of the sampling-free VAE its biased bound, whose distance from `elbo` is the gap of its Figure C.2. What
+    compares examples, such as an MMD, does so within batches of `batch_size`. Weights are in it as they were trained,
+    so that losses of different objectives do not compare, and losses that are no bound are none here either.
+    """
+    batch, total = examples(model, images), 0.0
+    with evaluating(model), seeded(seed, "trained bound"):
+        for part in batch.split(batch_size):
+            total -= len(part) * float(model(scaled(part.to(model.device)).to(model.dtype)).loss)
+    return finite(torch.tensor([total / len(batch)], dtype=torch.float64), "trained bound").item()
 
 
 def log_likelihood(

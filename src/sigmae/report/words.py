@@ -27,6 +27,7 @@ GROUPS = {
         "Likelihood",
         {
             "elbo": "Evidence lower bound (ELBO)",
+            "trained_bound": "Minus the loss that was trained",
             "log_likelihood": "Log-likelihood",
             "nll_without_constant": "Negative log-likelihood without its constant",
             "effective_samples": "Effective importance samples",

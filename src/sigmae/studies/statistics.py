@@ -16,8 +16,8 @@ LEAST_PAIRS = 3
 DIRECTIONS: Mapping[str, Direction] = {
     **dict.fromkeys(("squared_error", "fid", "kid", "nll", "nll_without_constant", "covariance_error"), "lower"),
     **dict.fromkeys(("precision", "recall", "density", "coverage", "f8_recall", "f1_8_precision"), "higher"),
-    **dict.fromkeys(("elbo", "log_likelihood", "linearized_log_likelihood", "variance_correlation"), "higher"),
-    **dict.fromkeys(("mig", "factor_vae", "pca_mig", "pca_factor_vae"), "higher"),
+    **dict.fromkeys(("elbo", "trained_bound", "log_likelihood", "linearized_log_likelihood"), "higher"),
+    **dict.fromkeys(("variance_correlation", "mig", "factor_vae", "pca_mig", "pca_factor_vae"), "higher"),
     **dict.fromkeys(("dci-disentanglement", "dci-completeness", "dci-informativeness"), "higher"),
 }
 
