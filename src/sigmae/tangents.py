@@ -206,8 +206,8 @@ class InverseDeviation(torch.autograd.Function):
 
     @staticmethod
     def forward(inputs: Float[Tensor, "batch channels *rest"], eps: float) -> tuple[Tensor, Tensor]:
-        _, mean, precision = torch.native_batch_norm(inputs, None, None, None, None, True, 0.0, eps)
-        return precision.to(inputs.dtype), mean.to(inputs.dtype)
+        mean, variance = torch.batch_norm_update_stats(inputs, None, None, 0.0)
+        return (variance + eps).rsqrt().to(inputs.dtype), mean.to(inputs.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
