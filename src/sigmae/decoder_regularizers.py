@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from sigmae.errors import IncompatibleParts, SigmaeError, unknown
 from sigmae.jacobians import Decoder, frozen_statistics, jacobian_columns, Probed, push_forward, random_signs
+from sigmae.likelihoods import event_sum
 from sigmae.parts import Networks, Part, Sizes
 from sigmae.propagations import DecodedPoints
 
@@ -97,7 +98,7 @@ class GradientPenalty(DecoderRegularizer):
 
     def forward(self, q: Distribution, decoded: DecodedPoints, decoder: nn.Module) -> Float[Tensor, ""]:
         if isinstance(decoder, Probed) and decoder.pushed is not None:
-            norms = decoder.pushed.flatten(1).square().sum(1)
+            norms = event_sum(decoder.pushed.square().unsqueeze(0))
         else:
             squared_norm = exact_squared_norm if self.estimate == "exact" else probed_squared_norm
             norms = squared_norm(decoder, decoded.latents.flatten(0, 1))
@@ -154,12 +155,12 @@ class OutputGradient(DecoderRegularizer):
 
 def probed_squared_norm(decoder: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
     """||J v||² of every example, v random signs, whose expectation is ||J||_F²."""
-    return push_forward(decoder, latents, random_signs(latents)[None]).flatten(2).square().sum((0, 2))
+    return event_sum(push_forward(decoder, latents, random_signs(latents)[None]).square()).squeeze(0)
 
 
 def exact_squared_norm(decoder: Decoder, latents: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
     """||J||_F² of every example: one forward-mode product per latent, all of them stacked."""
-    return jacobian_columns(decoder, latents).flatten(2).square().sum((0, 2))
+    return event_sum(jacobian_columns(decoder, latents).square()).sum(0)
 
 
 @dataclass(eq=False)

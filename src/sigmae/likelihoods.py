@@ -73,8 +73,12 @@ def squared_error(
     outputs: Float[Tensor, "points batch *event"], x: Float[Tensor, "batch *event"]
 ) -> Float[Tensor, "points batch"]:
     """||x - x_hat||², summed over the event."""
-    errors = mse_loss(outputs, x.expand_as(outputs), reduction="none")  # one pass, where a square takes two
-    return errors.sum(list(range(2, errors.ndim)))
+    return event_sum(mse_loss(outputs, x.expand_as(outputs), reduction="none"))  # one pass, where a square takes two
+
+
+def event_sum(values: Float[Tensor, "points batch *event"]) -> Float[Tensor, "points batch"]:
+    """The sum over the event as it lies in memory: to flatten channels_last takes a copy."""
+    return values.sum(list(range(2, values.ndim)))
 
 
 @dataclass(eq=False)
@@ -216,7 +220,7 @@ class Gaussian(Likelihood):
         if isinstance(self.variance, str):
             mean, found = self.split(outputs)
             if found.numel() > 1:
-                return 0.5 * ((mean - x).square() / found + found.log() + LOG_2_PI).flatten(2).sum(-1)
+                return event_sum(0.5 * ((mean - x).square() / found + found.log() + LOG_2_PI))
             variance, logarithm = found.reshape(()), found.log().reshape(())
         else:  # by numbers, without tensors that hold one each
             mean, variance, logarithm = outputs, self.variance, math.log(self.variance)
@@ -243,9 +247,11 @@ class Gaussian(Likelihood):
 
     def optimum(self, decoded: DecodedPoints, x: Float[Tensor, "batch *event"]) -> Float[Tensor, ""]:
         """The mean distortion at the best variance: sum over values of 1/2 ln(2 pi e · best variance)."""
-        error = (decoded.outputs - x).square().flatten(2)
-        values = error.shape[-1]
-        whole = error.sum(-1, keepdim=True) if self.shape == "iso" else error
+        values = math.prod(x.shape[1:])
+        if self.shape == "iso":
+            whole = squared_error(decoded.outputs, x).unsqueeze(-1)
+        else:
+            whole = (decoded.outputs - x).square().flatten(2)
         shared = averaged(decoded.average(whole).mean(0))
         if self.training:
             self.remember(shared.detach() * (whole.shape[-1] / values), x.shape[1:])
@@ -328,7 +334,7 @@ class Bernoulli(Likelihood):
         self, outputs: Float[Tensor, "points batch *event"], x: Float[Tensor, "batch *event"]
     ) -> Float[Tensor, "points batch"]:
         target = x.expand_as(outputs)
-        return binary_cross_entropy_with_logits(outputs, target, reduction="none").flatten(2).sum(-1)
+        return event_sum(binary_cross_entropy_with_logits(outputs, target, reduction="none"))
 
     def mean(self, outputs: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         return torch.sigmoid(outputs)
