@@ -28,6 +28,8 @@ def converter() -> cattrs.Converter:
     strict.register_structure_hook(float, lambda value, _: finite(value))
     strict.register_structure_hook(str, lambda value, _: whole(value, str, {}))
     strict.register_structure_hook(float | str, lambda value, _: number_or_text(value))
+    for kind in (int, float):
+        strict.register_structure_hook(kind | None, lambda value, _, kind=kind: or_none(value, kind))
     return strict
 
 
@@ -49,6 +51,11 @@ def finite(value: Any) -> float:
     if not abs(number) <= LARGEST:
         raise ValueError("it is not finite, or too large for a float of 32 bits")
     return number
+
+
+def or_none(value: Any, kind: type[T]) -> T | None:
+    """A number, or nothing, which a command line calls none."""
+    return None if value in (None, "none") else converter().structure(value, kind)
 
 
 def number_or_text(value: Any) -> float | str:

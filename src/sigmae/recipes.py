@@ -166,10 +166,10 @@ def avae(bank: int = 10_000, schedule: str = "refresh") -> Objective:
     return Objective(Delta(), Mean(), SquaredError(), KernelDensity(bank, schedule=schedule))
 
 
-@published(papers.AVAE)
-def avae_queue(bank: int = 1_000) -> Objective:
+@published(papers.AVAE, cifar10={"floor": 0.1}, celeba={"floor": 0.01})
+def avae_queue(bank: int = 1_000, floor: float = 1.0e-6) -> Objective:
     """Aggregate VAE whose kernel density is of the latest training codes: no image is encoded twice."""
-    return Objective(Delta(), Mean(), SquaredError(), KernelDensity(bank, schedule="queue"))
+    return Objective(Delta(), Mean(), SquaredError(), KernelDensity(bank, schedule="queue", floor=floor))
 
 
 @published(papers.AVAE, cifar10={"floor": 0.1}, celeba={"bank": 20_000, "floor": 0.01, "first_error": 31.6228})

@@ -236,6 +236,19 @@ def test_an_unknown_method_names_the_nearest():
         sigmae.fit(IMAGES, "rae-l3")
 
 
+def test_a_setting_that_may_be_open_is_left_open_by_none():
+    from sigmae.config import with_settings
+
+    closed = recipes.avae_queue()
+    assert closed.latent.floor == 1e-6
+    assert with_settings(closed, ["latent.floor=none"]).latent.floor is None
+    assert with_settings(closed, ["latent.floor=1e-2"]).latent.floor == 1e-2
+    with pytest.raises(SigmaeError, match=r"In latent\.bank: 'none'"):
+        with_settings(closed, ["latent.bank=none"])
+    with pytest.raises(SigmaeError, match=r"In latent\.floor: 'nothing'"):
+        with_settings(closed, ["latent.floor=nothing"])
+
+
 def test_fields_are_set_in_the_type_that_is_chosen_whatever_the_order_of_settings():
     from sigmae.config import objective_config, with_settings
 
