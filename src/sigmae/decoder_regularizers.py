@@ -103,6 +103,8 @@ class GradientPenalty(DecoderRegularizer):
             squared_norm = exact_squared_norm if self.estimate == "exact" else probed_squared_norm
             norms = squared_norm(decoder, decoded.latents.flatten(0, 1))
         norms = norms.view(decoded.latents.shape[:2])
+        if self.scale == "none":
+            return self.weight * decoded.expectation(norms)
         return self.weight * (scale_by(self.scale, q) * decoded.average(norms)).mean()
 
 

@@ -36,19 +36,20 @@ def walk(
 ) -> tuple[Float[Tensor, "batch *event"], Float[Tensor, "rows columns *event"]]:
     """The network's outputs, and what its derivative at the inputs of `rows` makes of their tangents.
 
-    Slopes that follow each other are multiplied before the tangents are. Weights that are computed, as behind a
-    spectral norm, are computed once for outputs and tangents alike.
+    Slopes that follow each other are multiplied before the tangents are; a single tangent is where its slopes begin.
+    Weights that are computed, as behind a spectral norm, are computed once for outputs and tangents alike.
     """
-    slope = None
+    slope, single = None, tangents.ndim > inputs.ndim and tangents.shape[1] == 1
     with parametrize.cached():
         for layer in layers(network):
             kind = forward_of(layer)
             if kind in SLOPES:
-                inputs, slope = SLOPES[kind](layer, inputs, rows, slope)
+                before = tangents.squeeze(1) if single and slope is None else slope
+                inputs, slope = SLOPES[kind](layer, inputs, rows, before)
             else:
-                tangents, slope = scaled(tangents, slope), None
+                tangents, slope = scaled(tangents, slope, single), None
                 inputs, tangents = CARRIES.get(kind, by_forward_mode)(layer, inputs, tangents, rows)
-    return inputs, in_columns(scaled(tangents, slope))
+    return inputs, in_columns(scaled(tangents, slope, single))
 
 
 def layers(network: Layer) -> Iterator[Layer]:
@@ -72,11 +73,13 @@ def pick(values: Float[Tensor, "batch *features"], rows: Rows) -> Float[Tensor, 
     return values if rows is None else values.index_select(0, rows)
 
 
-def scaled(tangents: Tangents, slope: Float[Tensor, "#rows *features"] | None) -> Tangents:
-    """The tangents times a slope, which is the same for all of an example's."""
+def scaled(tangents: Tangents, slope: Float[Tensor, "#rows *features"] | None, single: bool) -> Tangents:
+    """The tangents times a slope, which is the same for all of an example's; a `single` one is in it already."""
     if slope is None:
         return tangents
     slope = slope.to(tangents.dtype)
+    if single:
+        return slope.unsqueeze(1)
     return tangents * (slope.unsqueeze(1) if tangents.ndim > slope.ndim else slope)
 
 
@@ -172,7 +175,7 @@ def normalization(layer: _BatchNorm, inputs: Tensor, rows: Rows, slope: Tensor |
 def rectified(layer: nn.ReLU, inputs: Tensor, rows: Rows, slope: Tensor | None) -> tuple[Tensor, Tensor]:
     """The slope before it where the output is above zero, by the operation that ReLU's backward pass is."""
     outputs = layer(inputs)
-    picked = pick(outputs, rows)
+    picked = pick(outputs.detach(), rows)  # by which the slope has no derivative, and torch would add up zeros
     before = torch.ones_like(picked[:1]) if slope is None else slope.to(picked.dtype)
     return outputs, torch.ops.aten.threshold_backward(before.expand_as(picked), picked, 0)
 
