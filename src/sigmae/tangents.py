@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
+from sigmae.networks.layers import Flatten, Unflatten
+
 Layer = Callable[[Tensor], Tensor]
 Forward = Callable[..., Tensor] | None
 Rows = Int[Tensor, " rows"] | None  # the examples that have tangents; None is all of them
@@ -241,6 +243,8 @@ CARRIES: Mapping[Forward, Carry] = {
     nn.ConvTranspose3d.forward: partial(transposed, by=F.conv_transpose3d),
     nn.Flatten.forward: unchanged,
     nn.Unflatten.forward: unchanged,
+    Flatten.forward: unchanged,
+    Unflatten.forward: unchanged,
     nn.Identity.forward: unchanged,
     nn.Upsample.forward: unchanged,
     nn.PixelShuffle.forward: unchanged,

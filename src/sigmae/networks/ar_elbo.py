@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from sigmae.networks.layers import block, blocks, doubling, halving, keeping
+from sigmae.networks.layers import block, blocks, doubling, Flatten, halving, keeping, Unflatten
 from sigmae.networks.sizes import require_positive, require_side
 
 
@@ -28,14 +28,14 @@ def ar_elbo_mnist(
     flat, hidden = 2 * width * 7 * 7, 16 * width
     encoder = nn.Sequential(
         *blocks(halving, [shape[0], width, 2 * width], kernel, norm=False),
-        nn.Flatten(),
+        Flatten(),
         *block(nn.Linear(flat, hidden), norm=norm),
         nn.Linear(hidden, encoder_outputs),
     )
     decoder = nn.Sequential(
         *block(nn.Linear(latent_dim, hidden), norm=norm),
         *block(nn.Linear(hidden, flat), norm=norm),
-        nn.Unflatten(1, (2 * width, 7, 7)),
+        Unflatten(1, (2 * width, 7, 7)),
         *block(doubling(2 * width, width, kernel), norm=norm),
         doubling(width, decoder_shape[0]),
     )
@@ -61,12 +61,12 @@ def ar_elbo_celeba(
     encoder = nn.Sequential(
         *block(halving(shape[0], width, 5), norm=False),
         *blocks(halving, [width, 2 * width, 4 * width, base], 5),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(base * 4 * 4, encoder_outputs),
     )
     decoder = nn.Sequential(
         nn.Linear(latent_dim, base * 8 * 8),
-        nn.Unflatten(1, (base, 8, 8)),
+        Unflatten(1, (base, 8, 8)),
         *block(doubling(base, 4 * width, 5), norm=False),
         *blocks(doubling, [4 * width, 2 * width, width], 5),
         *keeping(width, decoder_shape[0], 5),

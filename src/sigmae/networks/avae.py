@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sigmae.networks.layers import block, blocks, doubling, halving, keeping
+from sigmae.networks.layers import block, blocks, doubling, Flatten, halving, keeping, Unflatten
 from sigmae.networks.sizes import require_positive, require_side
 
 
@@ -33,12 +33,12 @@ def avae(
     full = start * 2 ** len(decoder_channels) == side
     encoder = nn.Sequential(
         *blocks(halving, [shape[0], width, 2 * width, 4 * width, base]),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(base * (side // 16) ** 2, encoder_outputs),
     )
     decoder = nn.Sequential(
         nn.Linear(latent_dim, base * start**2),
-        nn.Unflatten(1, (base, start, start)),
+        Unflatten(1, (base, start, start)),
         *blocks(doubling, up),
         *(keeping(up[-1], decoder_shape[0]) if full else [doubling(up[-1], decoder_shape[0])]),
     )
@@ -64,14 +64,14 @@ def avae_factors(
     flat, hidden = 32 * width, 8 * width
     encoder = nn.Sequential(
         *blocks(halving, [shape[0], width, width, 2 * width, 2 * width], norm=False),
-        nn.Flatten(),
+        Flatten(),
         *(block(nn.Linear(flat, hidden), norm=False) if dense else []),
         nn.Linear(hidden if dense else flat, encoder_outputs),
     )
     widening = [*block(nn.Linear(latent_dim, hidden), norm=False), *block(nn.Linear(hidden, flat), norm=False)]
     decoder = nn.Sequential(
         *(widening if dense else [nn.Linear(latent_dim, flat)]),
-        nn.Unflatten(1, (2 * width, 4, 4)),
+        Unflatten(1, (2 * width, 4, 4)),
         *blocks(doubling, [2 * width, 2 * width, width, width], norm=False),
         doubling(width, decoder_shape[0]),
     )

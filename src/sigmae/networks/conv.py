@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import nn
 
 from sigmae.errors import SigmaeError
+from sigmae.networks.layers import Flatten, Unflatten
 from sigmae.networks.sizes import require_positive
 
 
@@ -41,8 +42,8 @@ def conv(
         up += [nn.BatchNorm2d(inputs), nn.ReLU()]
         up += [nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, output_padding=padding, bias=last)]
 
-    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(flat, encoder_outputs))
-    decoder = nn.Sequential(nn.Linear(latent_dim, flat, bias=False), nn.Unflatten(1, base), *up)
+    encoder = nn.Sequential(*down, Flatten(), nn.Linear(flat, encoder_outputs))
+    decoder = nn.Sequential(nn.Linear(latent_dim, flat, bias=False), Unflatten(1, base), *up)
     return encoder, decoder
 
 

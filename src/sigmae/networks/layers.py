@@ -7,10 +7,57 @@ row and column. Sizes agree everywhere; with odd kernels and stride 2 the sampli
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
+from jaxtyping import Float
 from torch import nn, Tensor
+from torch.autograd import Function
 
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+
+
+class Flatten(nn.Flatten):
+    """Flattens images; in training their gradient comes back with its channels last in memory, as they are."""
+
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch values"]:
+        if images.requires_grad:
+            images = GradientChannelsLast.apply(images)  # type: ignore[no-untyped-call]
+        return super().forward(images)
+
+
+class Unflatten(nn.Unflatten):
+    """Makes images of values; in training with their channels last in memory, as the layers behind want them."""
+
+    def forward(self, values: Float[Tensor, "batch values"]) -> Float[Tensor, "batch channels height width"]:
+        images = super().forward(values)
+        return channels_last(images) if images.requires_grad else images
+
+
+def channels_last(images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    """The same images in the memory format of that name, by operations that vmap knows."""
+    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+class GradientChannelsLast(Function):
+    """Leaves images as they are, and their gradient too but for its layout: where two layouts meet, all is slow."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(images: Tensor) -> Tensor:
+        return images.view_as(images)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return channels_last(gradient)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return tangent.view_as(tangent)
 
 
 class Crop(nn.Module):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn, Tensor
 
-from sigmae.networks.layers import blocks, doubling, halving, keeping
+from sigmae.networks.layers import blocks, doubling, Flatten, halving, keeping, Unflatten
 from sigmae.networks.sizes import require_positive, require_side
 
 
@@ -39,9 +39,9 @@ def rae(
     base = 8 * width
     encoder: list[nn.Module] = [Centre()] if centre_input else []
     encoder += blocks(halving, [shape[0], width, 2 * width, 4 * width, base], kernel)
-    encoder += [nn.Flatten(), nn.Linear(base * (side // 16) ** 2, encoder_outputs)]
+    encoder += [Flatten(), nn.Linear(base * (side // 16) ** 2, encoder_outputs)]
 
-    decoder: list[nn.Module] = [nn.Linear(latent_dim, 64 * base), nn.Unflatten(1, (base, 8, 8))]
+    decoder: list[nn.Module] = [nn.Linear(latent_dim, 64 * base), Unflatten(1, (base, 8, 8))]
     if dense_norm:
         decoder += [nn.BatchNorm2d(base), nn.ReLU()]
     decoder += blocks(doubling, [base, *(width * times for times in decoder_channels)], kernel)

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from sigmae.networks.layers import blocks, doubling, halving, keeping
+from sigmae.networks.layers import blocks, doubling, Flatten, halving, keeping, Unflatten
 from sigmae.networks.sizes import require_positive, require_side
 
 DECODER_CHANNELS = {32: (32, 16, 8), 64: (32, 16, 8, 4)}  # by the image's side, in widths
@@ -27,12 +27,12 @@ def uae(
     up = [width * times for times in DECODER_CHANNELS[shape[1]]]
     encoder = nn.Sequential(
         *blocks(halving, down, kernel=3, activation=nn.LeakyReLU),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(down[-1], encoder_outputs),
     )
     decoder = nn.Sequential(
         nn.Linear(latent_dim, 64 * up[0]),
-        nn.Unflatten(1, (up[0], 8, 8)),
+        Unflatten(1, (up[0], 8, 8)),
         *blocks(doubling, up, activation=nn.LeakyReLU),
         *keeping(up[-1], decoder_shape[0], kernel=3),
     )
