@@ -132,7 +132,8 @@ class Loop:
         self.acting = [part for part in self.parts if type(part).begin_step is not Part.begin_step]
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
         wrapped, self.optimizer = fabric.setup(stepped, optimizer)
-        self.wrapped = stepped if in_plain_floats(fabric) else wrapped
+        plain = in_plain_floats(fabric)
+        self.wrapped, self.backward = (stepped, Tensor.backward) if plain else (wrapped, fabric.backward)
         self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
         self.state = State(model, optimizer, schedule, examples="" if folder is None else examples(data))
@@ -220,7 +221,7 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)  # first: the next CUDA graph lies where these gradients are
         with self.failures():
             terms: Terms = self.wrapped(x)
-            self.fabric.backward(terms.loss)
+            self.backward(terms.loss)
         if self.config.clip is not None:
             clip = self.config.clip  # what is not finite is found with the terms, and looking would make a GPU wait
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=clip, error_if_nonfinite=False)
