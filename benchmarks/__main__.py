@@ -108,10 +108,13 @@ def main(arguments: list[str]) -> None:
 
 def keep(path: Path, name: str, found: list[dict[str, Any]], *, whole: bool = True) -> None:
     """Write what a benchmark found in place of all that it found before, or of the same comparisons alone."""
-    old = json.loads(path.read_text()) if path.exists() else []
-    again = {one["comparison"] for one in found}
-    others = [one for one in old if one["benchmark"] != name or not (whole or one["comparison"] in again)]
-    path.write_text(json.dumps(sorted([*others, *found], key=lambda one: one["benchmark"]), indent=1) + "\n")
+    old: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    new = {one["comparison"]: one for one in found}
+    if not whole:  # in the old order
+        before = [one for one in old if one["benchmark"] == name]
+        new = {one["comparison"]: new.get(one["comparison"], one) for one in before} | new
+    others = [one for one in old if one["benchmark"] != name]
+    path.write_text(json.dumps(sorted([*others, *new.values()], key=lambda one: one["benchmark"]), indent=1) + "\n")
 
 
 if __name__ == "__main__":

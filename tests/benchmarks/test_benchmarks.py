@@ -1,10 +1,11 @@
 """Every benchmark runs at toy size, on sides that compute the same; how fast they are is not looked at."""
 
+import json
 import math
 from importlib import import_module
 
 import pytest
-from benchmarks.__main__ import comparisons, main, NAMES
+from benchmarks.__main__ import comparisons, keep, main, NAMES
 from benchmarks.training_step import ae, against_bare_loop, METHODS, new_loop, rae_l2, settings, WRITTEN
 
 from sigmae.recipes import METHODS as RECIPES
@@ -63,3 +64,19 @@ def test_the_exact_penalty_has_the_floor_of_its_products():
         if comparison.ours == "exact norm":
             assert math.isclose(comparison.floor, 9)
             assert math.isclose(comparison.goal, 1.15 * 9)
+
+
+def test_numbers_are_replaced_where_they_stand_and_others_stay(tmp_path):
+    path = tmp_path / "benchmarks.json"
+
+    def found(**shares):
+        return [{"benchmark": "b", "comparison": name, "share": share} for name, share in shares.items()]
+
+    def kept():
+        return [(one["benchmark"], one["comparison"], one["share"]) for one in json.loads(path.read_text())]
+
+    path.write_text(json.dumps([{"benchmark": "a", "comparison": "one", "share": 9}, *found(one=1, two=2, three=3)]))
+    keep(path, "b", found(two=5, four=4), whole=False)
+    assert kept() == [("a", "one", 9), ("b", "one", 1), ("b", "two", 5), ("b", "three", 3), ("b", "four", 4)]
+    keep(path, "b", found(three=6, one=7))
+    assert kept() == [("a", "one", 9), ("b", "three", 6), ("b", "one", 7)]

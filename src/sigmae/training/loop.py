@@ -133,7 +133,8 @@ class Loop:
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
         wrapped, self.optimizer = fabric.setup(stepped, optimizer)
         plain = in_plain_floats(fabric)
-        self.wrapped, self.backward = (stepped, Tensor.backward) if plain else (wrapped, fabric.backward)
+        self.wrapped = stepped if plain else wrapped
+        self.backward: Callable[[Tensor], None] = Tensor.backward if plain else fabric.backward
         self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
         self.state = State(model, optimizer, schedule, examples="" if folder is None else examples(data))
