@@ -96,6 +96,11 @@ class Part(nn.Module):
     def begin_step(self, moment: Moment) -> None:
         """Called before every optimizer step."""
 
+    @property
+    def acts_in_steps(self) -> bool:
+        """Whether `begin_step` does anything."""
+        return type(self).begin_step is not Part.begin_step
+
     def begin_validation(self, moment: Moment) -> None:
         """Called before every validation pass."""
 

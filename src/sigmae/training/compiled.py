@@ -36,7 +36,7 @@ def uses_graphs(device: torch.device, parts: Sequence[Part]) -> bool:
     A graph's results lie where those of the next step will, so that nothing computed within a step may be needed in
     a later one, or by an opponent. Written to torch's documentation, and not yet run on a GPU.
     """
-    acts = any(type(part).begin_step is not Part.begin_step or part.opponent() is not None for part in parts)
+    acts = any(part.acts_in_steps or part.opponent() is not None for part in parts)
     return device.type == "cuda" and not acts
 
 

@@ -129,7 +129,7 @@ class Loop:
         )
         self.model = model
         self.parts: Sequence[Part] = list(model.objective.parts().values())
-        self.acting = [part for part in self.parts if type(part).begin_step is not Part.begin_step]
+        self.acting = [part for part in self.parts if part.acts_in_steps]
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
         wrapped, self.optimizer = fabric.setup(stepped, optimizer)
         plain = in_plain_floats(fabric)
