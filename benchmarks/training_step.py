@@ -1,4 +1,4 @@
-"""A training step as our loop makes it, against a loop written out in plain torch; and bf16 against 32 bits.
+"""A training step as our loop makes it, against a loop written out in plain torch.
 
 Both sides have the same networks, loss, batches and fused Adam, and the bare loop is given what belongs to no loop: the
 layout of the weights in memory, memory that is kept, and images that are floats already. What is compared is the rest:
@@ -229,22 +229,8 @@ def of_two_loops(setting: Setting, loops: Mapping[str, Loop], **more: Any) -> Co
     )
 
 
-def in_bf16(setting: Setting, method: str = "vae") -> Comparison:
-    """Our loop in bfloat16 and in 32 bits."""
-    return of_two_loops(
-        setting,
-        {precision: new_loop(setting, method, precision=precision) for precision in ("bf16", "32")},
-        name=f"bf16, {method}, {setting.name}",
-        goal=0.65 if setting.network == "mlp" else 0.75,
-        tolerance=SHORT,
-        about=f"{setting.steps} steps of {setting.batch} images under autocast, weights in 32 bits. Agreement: the "
-        "share by which the losses differ after a step.",
-    )
-
-
 def comparisons(toy: bool) -> Iterator[Comparison]:
-    """Every plain method against the bare loop, then bf16, on every network."""
+    """Every plain method against the bare loop, on every network."""
     for setting in settings(toy):
         for method in METHODS:
             yield against_bare_loop(setting, method)
-        yield in_bf16(setting)

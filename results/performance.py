@@ -17,7 +17,8 @@ PAGE = HERE.parent / "docs" / "performance.md"
 NOTES = HERE / "benchmarks"
 Record = Mapping[str, Any]
 TITLES = {
-    "training_step": "A training step beside a bare loop, and bf16",
+    "training_step": "A training step beside a bare loop",
+    "precision": "Steps in bfloat16",
     "peers": "Beside pythae",
     "penalty": "Gradient penalties",
     "sampling_free": "Sampling-free steps",

@@ -31,8 +31,3 @@ def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, n
     )
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]  # images keep 32 bits
     return fabric
-
-
-def in_plain_floats(fabric: "Fabric") -> bool:
-    """Whether one device computes in 32 bits, so that Fabric's wrappers have nothing to do but take time."""
-    return fabric.world_size == 1 and fabric.strategy.precision.precision == "32-true"

@@ -11,7 +11,7 @@ from typing import Any, TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sigmae.data import Dataset, scaled, Split
@@ -29,7 +29,7 @@ from sigmae.tensors import finite
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
 from sigmae.training.compiled import compiled, failures_explained
-from sigmae.training.engine import in_plain_floats, make_fabric
+from sigmae.training.engine import make_fabric
 from sigmae.training.failures import remedy, torch_errors_told
 from sigmae.training.noise import JointNoise
 from sigmae.training.opponents import opponents
@@ -118,8 +118,8 @@ class Loop:
     ) -> None:
         self.data, self.config, self.folder, self.observe, self.fabric = data, config, folder, observe, fabric
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
-        optimizer = Adam(weights, lr=config.lr, fused=True)
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer = Adam(self.weights, lr=config.lr, fused=True)
         schedule = ReduceLROnPlateau(
             optimizer,
             factor=config.plateau_factor,
@@ -131,10 +131,12 @@ class Loop:
         self.parts: Sequence[Part] = list(model.objective.parts().values())
         self.acting = [part for part in self.parts if part.acts_in_steps]
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
-        wrapped, self.optimizer = fabric.setup(stepped, optimizer)
-        plain = in_plain_floats(fabric)
-        self.wrapped = stepped if plain else wrapped
-        self.backward: Callable[[Tensor], None] = Tensor.backward if plain else fabric.backward
+        wrapped, fabrics_optimizer = fabric.setup(stepped, optimizer)
+        alone = fabric.world_size == 1  # then Fabric's wrappers do nothing but choose the precision, and take time
+        self.wrapped = stepped if alone else wrapped
+        self.optimizer: Optimizer = optimizer if alone else fabrics_optimizer
+        self.backward: Callable[[Tensor], None] = Tensor.backward if alone else fabric.backward
+        self.precision = fabric.autocast if alone and config.precision != "32" else nullcontext
         self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
         self.state = State(model, optimizer, schedule, examples="" if folder is None else examples(data))
@@ -219,9 +221,11 @@ class Loop:
         for part in self.acting:
             part.begin_step(self.moment())
         x = scaled(self.images.index_select(0, indices).to(self.fabric.device))
-        self.optimizer.zero_grad(set_to_none=True)  # first: the next CUDA graph lies where these gradients are
+        for weight in self.weights:  # first: the next CUDA graph lies where these gradients are
+            weight.grad = None
         with self.failures():
-            terms: Terms = self.wrapped(x)
+            with self.precision():
+                terms: Terms = self.wrapped(x)
             self.backward(terms.loss)
         if self.config.clip is not None:
             clip = self.config.clip  # what is not finite is found with the terms, and looking would make a GPU wait
