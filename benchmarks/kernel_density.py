@@ -48,8 +48,8 @@ def comparisons(toy: bool) -> Iterator[Comparison]:
     if not toy:
         yield from terms(replace(sizes, bank=sizes.queue, bandwidth=0.632))
         yield from terms(replace(sizes, bank=20_000, latent_dim=64, bandwidth=0.714))
-    yield epoch(sizes, "refresh", sizes.bank)
-    yield epoch(sizes, "queue", sizes.queue)
+    yield epoch(sizes, "avae", recipes.avae(sizes.bank))
+    yield epoch(sizes, "avae-queue", recipes.avae_queue(sizes.queue))
 
 
 def terms(sizes: Sizes) -> Iterator[Comparison]:
@@ -124,17 +124,19 @@ def products_and_exponentials(z: Float[Tensor, "batch latent"], bank: Float[Tens
     return (z @ bank.T).exp2_() @ bank
 
 
-def epoch(sizes: Sizes, schedule: str, bank: int) -> Comparison:
+def epoch(sizes: Sizes, method: str, objective: Objective) -> Comparison:
     """An epoch of the aggregate VAE, validation and its encodings included, and one of an autoencoder."""
-    latent = KernelDensity(bank, schedule=schedule, bandwidth=sizes.bandwidth)
-    left_out = bank_size(bank, sizes.train) if schedule == "refresh" else 0
+    latent = objective.latent
+    assert isinstance(latent, KernelDensity)
+    objective = objective.replace(latent=replace(latent, bandwidth=sizes.bandwidth))
+    left_out = bank_size(latent.bank, sizes.train) if latent.schedule == "refresh" else 0
     return Comparison(
-        name=f"epoch, {schedule} of {bank:,} codes, mlp",
+        name=f"epoch, {method}, {latent.schedule} of {latent.bank:,} codes, mlp",
         sides={
-            "avae": epochs(sizes, recipes.avae().replace(latent=latent), sizes.train),
+            method: epochs(sizes, objective, sizes.train),
             "ae": epochs(sizes, recipes.ae(), sizes.train - left_out),
         },
-        ours="avae",
+        ours=method,
         base="ae",
         goal=1.15,
         about="equal numbers of steps: the bank's images, on which a refreshed AVAE does not train, are left out of "

@@ -5,9 +5,11 @@ q is N(0, I), the codes themselves follow N(0, alpha² I) with alpha² = 1 - h²
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -128,14 +130,16 @@ class KernelDensity(LatentRegularizer):
         """ln q(z) - ln N(z; 0, I), or log10 with the floors of the authors' code."""
         latent_dim, h = z.shape[1], self.width
         constant = latent_dim / 2 * math.log(2 * math.pi)  # which the code leaves out of q, p and their floors
-        q = log_kernel_density(z, self.centres, h)
-        p = z.square().sum(1) / -2 - constant
-        if self.floor is not None:
-            q = torch.logaddexp(q, torch.full_like(q, log_floor(latent_dim, h, self.floor) - constant))
-        if self.convention == "paper":
-            return q - p
-        p = torch.logaddexp(p, torch.full_like(p, math.log(CODE_PRIOR_FLOOR) - constant))
-        return (q - p) / math.log(10)
+        with plain_arithmetic(z.device):
+            q = scored_kernel_density(z, self.centres, h)
+            p = Scored(z.square().sum(1) / -2 - constant, -z)
+            if self.floor is not None:
+                q = q.with_floor(log_floor(latent_dim, h, self.floor) - constant)
+            if self.convention == "code":
+                p = p.with_floor(math.log(CODE_PRIOR_FLOOR) - constant)
+            unit = math.log(10) if self.convention == "code" else 1.0
+            ratio = Scored((q.value - p.value) / unit, (q.score - p.score) / unit)
+        return ratio.of(z)
 
     def forward(self, q: Distribution, decoded: DecodedPoints) -> Float[Tensor, ""]:
         return self.error * self.measure(q, decoded)
@@ -232,40 +236,71 @@ def bank_size(bank: int, examples: int) -> int:
     return min(bank, max(1, examples // QUARTER))
 
 
-def log_kernel_density(
-    z: Float[Tensor, "batch latent"], bank: Float[Tensor, "bank latent"], bandwidth: float
-) -> Float[Tensor, " batch"]:
-    """ln mean_i N(z; z'_i, h² I) in nats (aggregate VAE, eq. 4, with its normaliser); gradients go through z alone."""
-    count, latent_dim = bank.shape
-    with torch.autocast(z.device.type, enabled=False):  # a distance by a matrix product needs all its digits
-        kernels: Tensor = LogKernels.apply(z, bank, bandwidth)  # type: ignore[no-untyped-call]
-    return kernels - (math.log(count) + latent_dim / 2 * math.log(2 * math.pi * bandwidth**2))
-
-
-class LogKernels(Function):
-    """ln sum_i exp(-||z - z'_i||² / (2 h²)), and its gradient sum_i w_i (z'_i - z) / h² under softmax weights w.
+class Scored(NamedTuple):
+    """Logarithms of a density at codes, and their gradients by the codes, worked out beside them.
 
     By autograd the forward pass would keep, and the backward pass visit again, several batch x bank matrices.
     """
 
+    value: Float[Tensor, " batch"]
+    score: Float[Tensor, "batch latent"]
+
+    def with_floor(self, floor: float) -> "Scored":
+        """Those of the density with the constant exp(floor) added to it."""
+        value = torch.logaddexp(self.value, self.value.new_tensor(floor))
+        return Scored(value, self.score * (self.value - value).exp_().unsqueeze(1))
+
+    def of(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, " batch"]:
+        """The values, as what autograd takes for a function of the codes."""
+        known: Tensor = Known.apply(z, *self)  # type: ignore[no-untyped-call]
+        return known
+
+
+class Known(Function):
+    """Values of every code whose gradients are known."""
+
     @staticmethod
-    def forward(ctx: Any, z: Tensor, bank: Tensor, bandwidth: float) -> Tensor:
-        """The logarithm of the sum; keeps the gradient, which is no larger than z."""
-        centre = bank.mean(0)  # few digits cancel then, wherever the codes lie
-        z, bank = z - centre, bank - centre
-        precision = 1 / bandwidth**2
-        attend = attended_in_blocks if FUSED and z.device.type == "cpu" else attended
-        mean, logarithm = attend(z, bank, bank.square().sum(1) * (-precision / 2), precision)
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward((mean - z) * precision)
-        return logarithm - z.square().sum(1) * (precision / 2)
+    def forward(ctx: Any, z: Tensor, value: Tensor, score: Tensor) -> Tensor:
+        """The values as they are; the scores are kept."""
+        ctx.save_for_backward(score)
+        return value.view_as(value)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """The gradient by z; the bank and the bandwidth are constants."""
+        """The gradient by the codes."""
         (score,) = ctx.saved_tensors
         return gradient.unsqueeze(1) * score, None, None
+
+
+@contextmanager
+def plain_arithmetic(device: torch.device) -> Iterator[None]:
+    """In this block autograd records nothing, and 32 bits stay: a distance by a product needs all its digits."""
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+def log_kernel_density(
+    z: Float[Tensor, "batch latent"], bank: Float[Tensor, "bank latent"], bandwidth: float
+) -> Float[Tensor, " batch"]:
+    """ln mean_i N(z; z'_i, h² I) in nats (aggregate VAE, eq. 4, with its normaliser); gradients go through z alone."""
+    with plain_arithmetic(z.device):
+        density = scored_kernel_density(z, bank, bandwidth)
+    return density.of(z)
+
+
+def scored_kernel_density(
+    z: Float[Tensor, "batch latent"], bank: Float[Tensor, "bank latent"], bandwidth: float
+) -> Scored:
+    """`log_kernel_density`, and its gradient sum_i w_i (z'_i - z) / h² under softmax weights w."""
+    count, latent_dim = bank.shape
+    centre = bank.mean(0)  # few digits cancel then, wherever the codes lie
+    z, bank = z - centre, bank - centre
+    precision = 1 / bandwidth**2
+    attend = attended_in_blocks if FUSED and z.device.type == "cpu" else attended
+    mean, logarithm = attend(z, bank, bank.square().sum(1) * (-precision / 2), precision)
+    constant = math.log(count) + latent_dim / 2 * math.log(2 * math.pi * bandwidth**2)
+    return Scored(logarithm - z.square().sum(1) * (precision / 2) - constant, (mean - z) * precision)
 
 
 Attended = tuple[Float[Tensor, "batch latent"], Float[Tensor, " batch"]]

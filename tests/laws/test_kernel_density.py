@@ -216,6 +216,16 @@ def test_the_term_is_that_of_the_authors_code():
     torch.testing.assert_close(latent(PointMass(z), points(z)), 1.5 * expected)
 
 
+@pytest.mark.parametrize("convention", ["paper", "code"])
+@pytest.mark.parametrize("floor", [None, 1e-2])
+def test_its_gradient_is_that_of_finite_differences(convention, floor):
+    latent, z = part(convention=convention, floor=floor), torch.randn(6, 4, dtype=F64)
+    latent.codes = torch.randn(90, 4, dtype=F64)
+    directions = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0]], dtype=F64)
+    far = torch.cat([z, 4 * directions, 11.8 * directions])  # where the floors of q and of p begin to act
+    assert torch.autograd.gradcheck(latent.log_ratio, far.requires_grad_())
+
+
 def test_a_code_far_from_the_bank_runs_away_unless_there_is_a_floor():
     """Without one the term falls without bound and descent leads outward; with one the prior pulls back."""
     far = torch.tensor([[10.0, 0, 0, 0], [20.0, 0, 0, 0]], dtype=F64, requires_grad=True)
