@@ -49,14 +49,15 @@ def launch(folder, count, task, *arguments, **environment):
     place = LightningEnvironment()
     known = {"MASTER_ADDR": place.main_address, "MASTER_PORT": str(place.main_port), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, task, str(folder), str(count), *map(str, arguments)]
-    started = [
-        subprocess.Popen(
-            command, env=os.environ | known | environment | {"LOCAL_RANK": str(rank)}, stderr=subprocess.DEVNULL
-        )
-        for rank in range(count)
-    ]
+    told = [folder / f"rank{rank}.err" for rank in range(count)]
+    started = []
+    for rank, path in enumerate(told):
+        own = os.environ | known | environment | {"LOCAL_RANK": str(rank)}
+        with path.open("w") as file:
+            started.append(subprocess.Popen(command, env=own, stderr=file))
     try:
-        assert [process.wait(PATIENCE) for process in started] == [0] * count
+        ended = [process.wait(PATIENCE) for process in started]
+        assert ended == [0] * count, "\n".join(path.read_text() for path in told)
     finally:
         for process in started:
             process.kill()
