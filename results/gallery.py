@@ -35,8 +35,6 @@ TRAINING = TrainingConfig(epochs=12, validation_examples=2_000)
 NETWORKS: dict[str, dict[str, Any]] = {"linear-vae": {"network": "linear", "settings": ()}}
 SETTINGS = {"sampling-free": ("propagation.share=0.25",)}
 NOTES = {
-    "avae-queue": "Measured without the floor that it has by now, which makes little difference on a convolutional "
-    "network: see [the study of schedules](tables.md#avae-schedules).",
     "aae": "At this learning rate it is not stable: see [what its seeds do]"
     "(../results/latent-metrics.md#what-differs-from-the-published-tables).",
 }
@@ -187,7 +185,7 @@ def draw(study: Study, methods: Sequence[str]) -> None:
 def main(runs: Path) -> None:
     """Train, collect, draw, write."""
     study = Study([cell(method) for method in METHODS], Scoring(), runs.absolute())
-    failures = study.run(make_engine("here"), lambda done, error: print(done.method, error, flush=True))
+    failures = study.run(make_engine("processes"), lambda done, error: print(done.method, error, flush=True))
     found = collect(study, {cell.method: sentence for cell, sentence in failures.items()})
     rows = ([method, name, value] for method, row in found.numbers.items() for name, value in row.items())
     write_csv("gallery.csv", ["method", "metric", "value"], rows)
