@@ -10,7 +10,7 @@ import torch
 from sigmae import Objective, recipes, SigmaeError, SquaredNorm, Terms, TrainingConfig
 from sigmae.api import plan
 from sigmae.recipes import METHODS
-from sigmae.training import train
+from sigmae.training import make_fabric, train
 
 QUICK = {"epochs": 3, "batch_size": 20, "lr": 3e-3}
 
@@ -118,6 +118,16 @@ def test_every_method_takes_a_step_in_bfloat16_as_a_gpu_casts(blobs, name, monke
     settings = TrainingConfig(epochs=1, batch_size=40, precision="bf16")
     history = train(model_for(blobs, name), blobs, settings).history
     assert all(math.isfinite(value) for value in history[-1]["train"].values())
+
+
+def test_a_fabric_of_ones_own_chooses_the_precision(blobs):
+    def losses(precision, fabric=None):
+        settings = TrainingConfig(epochs=1, batch_size=40, precision=precision)
+        return train(model_for(blobs), blobs, settings, fabric=fabric).history[-1]["train"]
+
+    half = losses("bf16")
+    assert losses("32", make_fabric("bf16")) == half
+    assert losses("32") != half
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,11 @@ def make_fabric(precision: str = "32", device: str = "auto", devices: int = 1, n
     )
     fabric.strategy.precision.convert_input = lambda data: data  # type: ignore[method-assign]  # images keep 32 bits
     return fabric
+
+
+def needs_no_wrappers(fabric: "Fabric") -> bool:
+    """Whether what Fabric wraps around model and optimizer only chooses the precision, and takes time.
+
+    Of a fabric of one's own, other precisions may scale the loss.
+    """
+    return fabric.world_size == 1 and fabric.strategy.precision.precision in PRECISIONS.values()

@@ -29,7 +29,7 @@ from sigmae.tensors import finite
 from sigmae.training import state as states
 from sigmae.training.allocator import keep_memory
 from sigmae.training.compiled import compiled, failures_explained
-from sigmae.training.engine import make_fabric
+from sigmae.training.engine import make_fabric, needs_no_wrappers
 from sigmae.training.failures import remedy, torch_errors_told
 from sigmae.training.noise import JointNoise
 from sigmae.training.opponents import opponents
@@ -132,11 +132,11 @@ class Loop:
         self.acting = [part for part in self.parts if part.acts_in_steps]
         stepped = compiled(model, fabric.device, self.parts) if config.compile else model
         wrapped, fabrics_optimizer = fabric.setup(stepped, optimizer)
-        alone = fabric.world_size == 1  # then Fabric's wrappers do nothing but choose the precision, and take time
-        self.wrapped = stepped if alone else wrapped
-        self.optimizer: Optimizer = optimizer if alone else fabrics_optimizer
-        self.backward: Callable[[Tensor], None] = Tensor.backward if alone else fabric.backward
-        self.precision = fabric.autocast if alone and config.precision != "32" else nullcontext
+        bare = needs_no_wrappers(fabric)
+        self.wrapped = stepped if bare else wrapped
+        self.optimizer: Optimizer = optimizer if bare else fabrics_optimizer
+        self.backward: Callable[[Tensor], None] = Tensor.backward if bare else fabric.backward
+        self.precision = fabric.strategy.precision.forward_context if bare else nullcontext
         self.failures = failures_explained if config.compile else nullcontext
         self.opponents = opponents(self.parts)
         self.state = State(model, optimizer, schedule, examples="" if folder is None else examples(data))
