@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.comparison import Comparison, Run
-from benchmarks.steps import apart, loop_of, Network
+from benchmarks.steps import apart, loop_of, Network, repeated
 from sigmae import recipes
 from sigmae.data import Dataset, Split
 from sigmae.kernel_density import bank_size, KernelDensity, log_kernel_density
@@ -19,7 +19,6 @@ from sigmae.objective import Objective
 from sigmae.seeds import generator
 from sigmae.signals import StopRequest
 
-REPEATS = 20  # of a term that takes about a millisecond
 TOLERANCE = 1e-4
 Term = Callable[[Tensor, Tensor], Tensor]
 
@@ -83,16 +82,6 @@ def terms(sizes: Sizes) -> Iterator[Comparison]:
             tolerance=TOLERANCE,
             about=about,
         )
-
-
-def repeated(run: Run) -> Run:
-    """So many runs in one."""
-
-    def runs() -> None:
-        for _ in range(REPEATS):
-            run()
-
-    return runs
 
 
 def value_and_gradient(

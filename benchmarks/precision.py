@@ -11,15 +11,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.comparison import Comparison, Run
-from benchmarks.steps import apart
+from benchmarks.comparison import Comparison
+from benchmarks.steps import apart, repeated
 from benchmarks.training_step import new_loop, of_two_loops, Setting, settings, SHORT
 from sigmae.seeds import generator
 
 METHOD = "vae"
 GOALS = {"mlp": 0.65, "conv": 0.75}
 MULTIPLES = {"mlp": (1, 2, 5, 10), "conv": (1, 2)}  # of a setting's batch
-REPEATS = 20  # of a kernel
 KERNEL = 0.02  # largest share by which results of a kernel differ
 Kernel = Callable[..., Tensor]
 Kernels = Mapping[str, tuple[Kernel, tuple[Tensor, ...]]]
@@ -92,20 +91,10 @@ def of_a_kernel(name: str, kernel: Kernel, tensors: tuple[Tensor, ...]) -> Compa
     half = tuple(tensor.to(torch.bfloat16) for tensor in tensors)
     return Comparison(
         name=name,
-        sides={"bf16": repeated(kernel, half), "32": repeated(kernel, tensors)},
+        sides={"bf16": repeated(partial(kernel, *half)), "32": repeated(partial(kernel, *tensors))},
         ours="bf16",
         base="32",
         agree=lambda: apart([kernel(*half).float()], [kernel(*tensors)]),
         tolerance=KERNEL,
         about="Agreement: the relative difference of the results.",
     )
-
-
-def repeated(kernel: Kernel, tensors: tuple[Tensor, ...]) -> Run:
-    """A kernel so many times over."""
-
-    def runs() -> None:
-        for _ in range(REPEATS):
-            kernel(*tensors)
-
-    return runs

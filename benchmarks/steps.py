@@ -23,6 +23,7 @@ from sigmae.training.allocator import keep_memory
 from sigmae.training.loop import Loop
 
 LATENT = 16
+REPEATS = 20  # of what takes about a millisecond
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ def training_step(model: Autoencoder, x: Float[Tensor, "batch *event"]) -> Run:
         optimizer.zero_grad(set_to_none=True)
 
     return step
+
+
+def repeated(run: Run) -> Run:
+    """So many runs in one."""
+
+    def runs() -> None:
+        for _ in range(REPEATS):
+            run()
+
+    return runs
 
 
 def flops(run: Run) -> int:
